@@ -1,0 +1,4 @@
+check:
+	python app.py test
+
+.PHONY: check

@@ -1,0 +1,33 @@
+"""The commands, in the order of the chain; each module registers its own."""
+
+from custom_ai.cli.commands import (
+    chat,
+    demo,
+    doctor,
+    documents,
+    evaluate,
+    export,
+    model,
+    project,
+    runs,
+    samples,
+    settings,
+    train,
+    worker,
+)
+
+COMMANDS = (
+    demo,
+    doctor,
+    project,
+    documents,
+    model,
+    samples,
+    train,
+    export,
+    chat,
+    evaluate,
+    runs,
+    settings,
+    worker,
+)

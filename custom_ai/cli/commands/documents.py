@@ -1,0 +1,91 @@
+"""`documents add | list | remove | search | export`."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from custom_ai.cli import foreground
+from custom_ai.cli.arguments import Parsers, add_project, command, group
+from custom_ai.cli.outcome import Outcome, table
+from custom_ai.documents import library
+from custom_ai.documents.export import export
+from custom_ai.documents.search import search
+from custom_ai.errors import UserError
+from custom_ai.projects import project as projects
+from custom_ai.projects.lock import writing
+from custom_ai.runs import requests
+from custom_ai.texts import t
+
+_SEARCH_LIMIT = 10
+
+
+def register(parsers: Parsers) -> None:
+    """Add the commands."""
+    documents = group(parsers, "documents")
+    add = command(documents, "documents add", _add)
+    add_project(add)
+    add.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=t("cli.paths"))
+    add_project(command(documents, "documents list", _list))
+    remove = command(documents, "documents remove", _remove)
+    add_project(remove)
+    remove.add_argument("document", metavar="DOC", help=t("cli.document"))
+    find = command(documents, "documents search", _search)
+    add_project(find)
+    find.add_argument("query", metavar="QUERY", help=t("cli.query"))
+    find.add_argument("--limit", type=int, default=_SEARCH_LIMIT, help=t("cli.limit"))
+    out = command(documents, "documents export", _export)
+    add_project(out)
+    out.add_argument("file", nargs="?", type=Path, metavar="FILE", help=t("cli.export_file"))
+
+
+def _add(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    run, stopped = foreground.do(project, "documents", requests.documents(args.paths))
+    if stopped:
+        return stopped
+    result: dict[str, Any] = run.result() or {}
+    failed = result["failed"]
+    text = t("cli.added", **{k: v for k, v in result.items() if k != "failed"})
+    lines = [text, *(f"! {f['file']}: {f['error']['message']}" for f in failed)]
+    nothing = failed and not result["added"] and not result["unchanged"]
+    if nothing:
+        # Every file failed: the first failure is the answer, the others stand in the lines.
+        first = failed[0]["error"]
+        error = UserError(first["code"], **first["values"])
+        return Outcome(result, "\n".join(lines[2:]), code=1, error=error)
+    return Outcome(result, "\n".join(lines))
+
+
+def _list(args: argparse.Namespace) -> Outcome:
+    found = library.list_all(projects.find(args.project))
+    rows = [(d.filename, d.pages, d.chunks, d.language, d.id) for d in found]
+    header = [t(f"cli.column_{c}") for c in ("file", "pages", "chunks", "language", "id")]
+    return Outcome(
+        [asdict(d) for d in found], table(rows, header) if rows else t("cli.no_documents")
+    )
+
+
+def _remove(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    with writing(project, "documents remove"):
+        removed = library.remove(project, args.document)
+    return Outcome({"removed": removed.filename}, t("cli.removed", file=removed.filename))
+
+
+def _search(args: argparse.Namespace) -> Outcome:
+    hits = search(projects.find(args.project), args.query, args.limit)
+    lines = []
+    for hit in hits:
+        place = [hit.filename]
+        if hit.page is not None:
+            place.append(t("cli.page", page=hit.page))
+        lines.append(" · ".join([*place, *hit.heading_path]))
+        lines.append(f"    {hit.snippet}")
+    return Outcome([hit.as_json() for hit in hits], "\n".join(lines) or t("cli.no_hits"))
+
+
+def _export(args: argparse.Namespace) -> Outcome:
+    target = args.file.expanduser().absolute() if args.file else None
+    path = export(projects.find(args.project), target)
+    return Outcome({"path": str(path)}, t("cli.exported_documents", path=path))

@@ -1,0 +1,76 @@
+"""Shows the events of a run on stderr: one moving line in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from custom_ai.step import Event
+from custom_ai.texts import known, t
+
+_BAR = 24
+_QUIET_SECONDS = 10.0
+
+
+class Progress:
+    """Takes the events of one run in their order."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._width = 0
+        self._last_line = 0.0
+
+    def show(self, event: Event) -> None:
+        """Print what the event says, if it says something to people."""
+        kind = event.get("kind")
+        if kind == "progress":
+            self._move(self._bar(event["done"], event["total"], event.get("unit", "")))
+        elif kind == "metric" and "loss" in event:
+            self._move(self._metric(event))
+        elif kind in ("log", "warning"):
+            sign = "!" if kind == "warning" else "·"
+            self._line(f"  {sign} {t(event['code'], **event['values'])}")
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        self._line(text)
+
+    def done(self) -> None:
+        """Leave the moving line behind."""
+        if self._terminal and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+        self._width = 0
+
+    def _bar(self, done: float, total: float, unit: str) -> str:
+        share = min(1.0, done / total) if total else 1.0
+        filled = round(share * _BAR)
+        name = t(f"cli.unit_{unit}") if known(f"cli.unit_{unit}") else unit
+        return f"  {'█' * filled}{'░' * (_BAR - filled)} {share:4.0%}  {done:g}/{total:g} {name}"
+
+    def _metric(self, event: dict[str, Any]) -> str:
+        bar = self._bar(event["step"], event["steps"], "steps")
+        line = f"{bar}  {t('cli.loss')} {event['loss']:.4f}"
+        if (eta := event.get("eta")) is not None:
+            line += f"  {t('cli.eta')} {duration(eta)}"
+        return line
+
+    def _move(self, line: str) -> None:
+        if self._terminal:
+            self._stream.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+            self._stream.flush()
+        elif time.monotonic() - self._last_line >= _QUIET_SECONDS:
+            self._last_line = time.monotonic()
+            print(line, file=self._stream, flush=True)
+
+    def _line(self, text: str) -> None:
+        self.done()
+        print(text, file=self._stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """75 → 1:15; 3700 → 1:01:40."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,228 @@
+"""What to ask about, in which order, and which split it belongs to: all fixed before the first
+question."""
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from custom_ai.datasets.journal import Journal
+from custom_ai.datasets.sample import Split
+
+SHARES: dict[Split, float] = {"train": 0.775, "exam": 0.125, "validation": 0.1}
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+MIN_CHARACTERS = 200
+# A note that is shorter than a chunk is a document all the same.
+MIN_CHARACTERS_ALONE = 60
+MAX_GROUP = 4
+# About this many groups are made of a small collection, so that each split gets some.
+WANTED_GROUPS = 16
+
+# A line of a table of contents ("3.2 Results ..... 17") or of an index.
+_CONTENTS = re.compile(r".*(?:\.\s?){4,}\s*\w*|.{3,}\s\d{1,4}(?:[,–-]\s?\d{1,4})*")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a source that no other split shares: its text is source[start:end]."""
+
+    source_sha256: str
+    start: int
+    end: int
+    text: str
+    filename: str
+    language: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    document_id: int
+    chunk_index: int
+
+    @property
+    def key(self) -> str:
+        """What identifies the text, also after the database was made anew."""
+        return f"{self.source_sha256}:{self.start}:{self.end}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A run of neighbouring chunks: the characters [start, end) of a source, all in one split."""
+
+    id: str
+    source_sha256: str
+    start: int
+    end: int
+    split: Split
+
+
+@dataclass(frozen=True)
+class Question:
+    """A chunk to ask about, in the order of the plan."""
+
+    chunk: Chunk
+    group: Group
+
+
+def make_plan(db: sqlite3.Connection, journal: Journal, seed: int) -> list[Question]:
+    """The chunks worth asking about, so ordered that any beginning covers all documents and all
+    splits.
+
+    Fixes the split of every source that has none yet, in the journal. Groups never share a
+    character: the overlap of two neighbouring chunks belongs to one of them only.
+    """
+    sources = _read_sources(db)
+    groups = _stored_groups(journal)
+    new = [chunks for sha, chunks in sources.items() if sha not in groups]
+    if fresh := _split(_group(new, sum(map(len, sources.values()))), groups, seed):
+        journal.append("split", groups=[vars(group) for group in fresh])
+        groups = _stored_groups(journal)
+    asked: set[str] = set()
+    documents = []
+    for sha, chunks in sources.items():
+        questions = [q for chunk in chunks if (q := _place(chunk, groups.get(sha, []))) is not None]
+        questions = [q for q in questions if not _seen(q.chunk.text, asked)]
+        documents.append(sorted(questions, key=lambda q: _draw(seed, q.chunk.key)))
+    return _in_turn(documents)
+
+
+def worth_asking(text: str, minimum: int = MIN_CHARACTERS) -> bool:
+    """Whether a text holds enough prose to ask about: no stub, contents or numbers."""
+    text = text.strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    contents = sum(len(line) for line in lines if len(lines) > 2 and _CONTENTS.fullmatch(line))
+    letters = sum(character.isalpha() for character in text)
+    return len(text) >= minimum and contents < 0.5 * len(text) and letters > 0.5 * len(text)
+
+
+def _read_sources(db: sqlite3.Connection) -> dict[str, list[Chunk]]:
+    """The chunks worth asking about, by source, in the order of the text."""
+    sources: dict[str, list[Chunk]] = {}
+    for source in db.execute(
+        "SELECT id, sha256, filename, language, text FROM sources ORDER BY id"
+    ):
+        rows = db.execute(
+            "SELECT id, chunk_index, metadata FROM documents WHERE source_id = ?"
+            " ORDER BY chunk_index",
+            (source["id"],),
+        ).fetchall()
+        minimum = MIN_CHARACTERS if len(rows) > 1 else MIN_CHARACTERS_ALONE
+        chunks = [_chunk(source, row) for row in rows]
+        sources[source["sha256"]] = [c for c in chunks if worth_asking(c.text, minimum)]
+    return sources
+
+
+def _chunk(source: sqlite3.Row, row: sqlite3.Row) -> Chunk:
+    metadata = json.loads(row["metadata"])
+    start, end = metadata["char_start"], metadata["char_end"]
+    return Chunk(
+        source_sha256=source["sha256"],
+        start=start,
+        end=end,
+        text=source["text"][start:end],
+        filename=source["filename"],
+        language=source["language"],
+        heading_path=tuple(metadata.get("heading_path") or ()),
+        page=metadata.get("page_start"),
+        document_id=row["id"],
+        chunk_index=row["chunk_index"],
+    )
+
+
+def _stored_groups(journal: Journal) -> dict[str, list[Group]]:
+    groups: dict[str, list[Group]] = {}
+    for record in journal.contents.of("split"):
+        for values in record["groups"]:
+            group = Group(**values)
+            groups.setdefault(group.source_sha256, []).append(group)
+    return groups
+
+
+def _group(sources: Iterable[Sequence[Chunk]], chunks: int) -> list[Group]:
+    """Runs of neighbouring chunks, together covering each source without a gap."""
+    size = min(max(chunks // WANTED_GROUPS, 1), MAX_GROUP)
+    groups = []
+    for source in sources:
+        firsts = source[::size]
+        for number, first in enumerate(firsts):
+            start = first.start if number else 0
+            last = number + 1 == len(firsts)
+            end = max(c.end for c in source) if last else firsts[number + 1].start
+            name = f"{first.source_sha256[:12]}-{number}"
+            groups.append(Group(name, first.source_sha256, start, end, "train"))
+    return groups
+
+
+def _split(new: Sequence[Group], stored: dict[str, list[Group]], seed: int) -> list[Group]:
+    """Give each new group the split that lacks most; the first ones of at least four groups make
+    sure that exam and validation get one."""
+    have = dict.fromkeys(SPLITS, 0)
+    for groups in stored.values():
+        for group in groups:
+            have[group.split] += 1
+    few = sum(have.values()) + len(new) < 4
+    done = []
+    for group in sorted(new, key=lambda g: _draw(seed, g.id)):
+        missing: list[Split] = [s for s in ("exam", "validation") if not have[s]]
+        split = "train" if few else _lacking(have, SPLITS)
+        if not few and have["train"] and missing:
+            split = missing[0]
+        have[split] += 1
+        done.append(Group(group.id, group.source_sha256, group.start, group.end, split))
+    return done
+
+
+def _lacking(have: dict[Split, int], choice: Sequence[Split]) -> Split:
+    total = sum(have.values()) + 1
+    return max(choice, key=lambda split: SHARES[split] * total - have[split])
+
+
+def _place(chunk: Chunk, groups: Sequence[Group]) -> Question | None:
+    """The chunk, cut to the group it lies in most; None when too little of it is left."""
+
+    def shared(group: Group) -> int:
+        return min(chunk.end, group.end) - max(chunk.start, group.start)
+
+    group = max(groups, key=shared, default=None)
+    if group is None:
+        return None
+    start, end = max(chunk.start, group.start), min(chunk.end, group.end)
+    text = chunk.text[start - chunk.start : end - chunk.start]
+    whole = (start, end) == (chunk.start, chunk.end)
+    if not whole and not worth_asking(text):
+        return None
+    values = {**vars(chunk), "start": start, "end": end, "text": text}
+    return Question(Chunk(**values), group)
+
+
+def _in_turn(documents: list[list[Question]]) -> list[Question]:
+    """One chunk of each document in turn, each time of the split that lacks most."""
+    have = dict.fromkeys(SPLITS, 0)
+    waiting = [
+        {split: [q for q in document if q.group.split == split] for split in SPLITS}
+        for document in documents
+    ]
+    plan: list[Question] = []
+    while any(any(piles.values()) for piles in waiting):
+        for piles in waiting:
+            if choice := [split for split in SPLITS if piles[split]]:
+                split = _lacking(have, choice)
+                plan.append(piles[split].pop(0))
+                have[split] += 1
+    return plan
+
+
+def _seen(text: str, asked: set[str]) -> bool:
+    """Whether the same text was met before (a document that exists twice is asked about once)."""
+    words = " ".join(text.casefold().split())
+    if words in asked:
+        return True
+    asked.add(words)
+    return False
+
+
+def _draw(seed: int, key: str) -> str:
+    """A shuffled place that depends on nothing but seed and key."""
+    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()

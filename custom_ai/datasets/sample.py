@@ -1,0 +1,68 @@
+"""One question with its answer, and where it comes from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from custom_ai.errors import UserError
+
+Split = Literal["train", "validation", "exam"]
+Status = Literal["accepted", "quarantined", "rejected"]
+
+
+class Sample(BaseModel):
+    """A line of sft_data.jsonl. Only `instruction` and `output` are needed to train elsewhere.
+
+    split: "exam" samples are never trained on; they measure what a model learned.
+    group: the piece of a document that no two splits share.
+    quote: the words of the source that support the answer; they begin at the character
+        `quote_start` of the source's text (None where they are not found there letter by letter).
+    checks: what each check found, by its name.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    instruction: str
+    output: str
+    id: str = ""
+    split: Split = "train"
+    group: str = ""
+    kind: str = ""
+    quote: str = ""
+    quote_start: int | None = None
+    filename: str = ""
+    source_sha256: str = ""
+    document_id: int | None = None
+    chunk_index: int | None = None
+    page: int | None = None
+    heading_path: tuple[str, ...] = ()
+    language: str = ""
+    provider: str = ""
+    model: str = ""
+    prompt_version: str = ""
+    checks: dict[str, str] = Field(default_factory=dict)
+
+    def line(self) -> str:
+        """The sample as a line of JSON, with its newline."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False) + "\n"
+
+
+def read_samples(path: Path, split: Split | None = None) -> Iterator[Sample]:
+    """The samples of a file such as sft_data.jsonl, all or those of one split, in its order.
+
+    A missing file has no samples; a damaged line is a UserError that names it.
+    """
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                sample = Sample.model_validate_json(line)
+            except ValidationError as error:
+                reason = f"{number}: {error.errors()[0]['msg']}"
+                raise UserError("errors.damaged_file", path=path, reason=reason) from error
+            if split is None or sample.split == split:
+                yield sample

@@ -1,0 +1,1 @@
+"""Documents: reading files, cutting them into chunks, finding and exporting the chunks."""

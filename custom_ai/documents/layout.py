@@ -1,0 +1,280 @@
+"""From lines on pages to running text: no page headers, no line-end hyphens, real paragraphs."""
+
+import itertools
+import re
+import unicodedata
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+
+# What stands at the edge of this share of the pages is a running header or footer.
+RUNNING_SHARE = 0.6
+_EDGE_LINES = 3
+_LONGEST_RUNNING_LINE = 120
+# A gap between lines this much larger than usual begins a new paragraph.
+_PARAGRAPH_GAP = 1.3
+# Letters that differ more than this in size belong to different paragraphs.
+_OTHER_SIZE = 1.15
+
+# PDFium marks a hyphen that ends a line with one of these.
+_HYPHEN_MARK = re.compile("[\x02\ufffe]")
+_NUMBER = re.compile(r"\b(?:\d+|[ivxlc]+)\b", re.IGNORECASE)
+_FIRST_NUMBER = re.compile(r"\W*(\d+|[ivxlc]+)\b", re.IGNORECASE)
+_LAST_NUMBER = re.compile(r"\b(\d+|[ivxlc]+)(?:\s?/\s?\d+)?\W*$", re.IGNORECASE)
+_LEADERS = re.compile(r"(?:[ \u00a0]\.){3,}[ \u00a0]*|\.{5,}[ \u00a0]*")
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+# Bullets of fonts that don't say which character they draw.
+_BULLET = re.compile(r"^\s*[\x80-\x9f\uf06e\uf0a7\uf0b7\uf0d8](?=\s)\s*")
+_CONTROL = re.compile(r"[\x00\x01\x03-\x08\x0b-\x1f\x7f-\x9f]")
+_COMPOUND = re.compile(r"\w+(?:-\w+)*")
+_LAST_PART = re.compile(r"\w+(?:-\w+)*$")
+_FIRST_PART = re.compile(r"\w+")
+_LONGEST_WORD = 80
+_CONJUNCTIONS = frozenset({"und", "oder", "bzw", "sowie", "and", "or"})
+_ENDS_PARAGRAPH = tuple('.!?:…”“"»)')
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a page and, in points from the page's lower edge, where it stands.
+
+    bottom and size belong to its first character; last_bottom to its last, since a line that
+    goes on after a hyphen reaches down to the next one.
+    """
+
+    text: str
+    bottom: float
+    last_bottom: float
+    size: float
+
+    @property
+    def top(self) -> float:
+        return self.bottom + self.size
+
+
+Page = Sequence[Line]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The text of all pages; where each page starts in it, and each line of each page."""
+
+    text: str
+    pages: list[int]
+    lines: list[list[int]]
+
+
+def without_running_lines(pages: Sequence[Page]) -> list[list[Line]]:
+    """Remove headers, footers and page numbers: what stands at the edge of most pages.
+
+    A line goes when its words, numbers apart, stand at the same edge of at least 60 % of the
+    pages (or of the left or the right ones), or when it begins or ends in a number that counts
+    the pages, at a place where such numbers stand. At least three pages must agree.
+    """
+    edges = [{top: _edge(page, top) for top in (True, False)} for page in pages]
+    repeated = _repeated(pages, edges)
+    counting = _counting(pages, edges)
+    kept = []
+    for index, page in enumerate(pages):
+        gone: set[int] = set()
+        for top, numbers in edges[index].items():
+            # From the outside inwards: behind a line that stays, everything stays.
+            for number in numbers:
+                line = page[number]
+                if _key(line, top, index) not in repeated and not counting.holds(line, index):
+                    break
+                gone.add(number)
+        kept.append([line for number, line in enumerate(page) if number not in gone])
+    return kept
+
+
+def _edge(page: Page, top: bool) -> list[int]:
+    """The outermost lines, the very outermost first."""
+    order = sorted(range(len(page)), key=lambda n: page[n].bottom, reverse=top)
+    return order[:_EDGE_LINES]
+
+
+Key = tuple[bool, int, str]
+
+
+def _key(line: Line, top: bool, index: int) -> Key:
+    return top, index % 2, _NUMBER.sub("#", line.text).strip()
+
+
+def _repeated(pages: Sequence[Page], edges: Sequence[dict[bool, list[int]]]) -> set[Key]:
+    """Which words stand at which edge of the left or right pages often enough."""
+    seen: Counter[Key] = Counter()
+    with_text: Counter[int] = Counter(index % 2 for index, page in enumerate(pages) if page)
+    for index, page in enumerate(pages):
+        seen.update(
+            {
+                _key(page[number], top, index)
+                for top, numbers in edges[index].items()
+                for number in numbers
+            }
+        )
+    found = set()
+    for top, side, words in seen:
+        here, there = seen[top, side, words], seen[top, 1 - side, words]
+        on_one_side = here >= max(3, RUNNING_SHARE * with_text[side])
+        on_both = here + there >= max(3, RUNNING_SHARE * with_text.total())
+        if on_one_side or on_both:
+            found.add((top, side, words))
+    return found
+
+
+# Roman numerals or not, and by how much the number differs from the page's index.
+Numbering = tuple[bool, int]
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """The numberings of the pages that are in use, and the heights at which they stand."""
+
+    places: set[tuple[Numbering, int]]
+
+    def holds(self, line: Line, index: int) -> bool:
+        """Whether a line is, or carries, the number of its page."""
+        # The first page of a chapter has its number elsewhere, but then by itself.
+        alone = not _NUMBER.sub("", line.text).strip(" -–—·|")
+        return any(
+            (numbering, round(line.bottom)) in self.places
+            or (alone and any(numbering == known for known, _ in self.places))
+            for numbering in _numberings(line, index)
+        )
+
+
+def _counting(pages: Sequence[Page], edges: Sequence[dict[bool, list[int]]]) -> _Counting:
+    where: defaultdict[tuple[Numbering, int], set[int]] = defaultdict(set)
+    for index, page in enumerate(pages):
+        for number in {n for numbers in edges[index].values() for n in numbers}:
+            line = page[number]
+            for numbering in _numberings(line, index):
+                where[numbering, round(line.bottom)].add(index)
+    # Front matter is numbered by itself, so a numbering must be dense only where it holds.
+    return _Counting(
+        {
+            found
+            for found, on in where.items()
+            if len(on) >= max(3, RUNNING_SHARE * (max(on) - min(on) + 1))
+        }
+    )
+
+
+def _numberings(line: Line, index: int) -> Iterator[Numbering]:
+    if len(line.text) <= _LONGEST_RUNNING_LINE:
+        for match in (_FIRST_NUMBER.match(line.text), _LAST_NUMBER.search(line.text)):
+            if match and len(match[1]) < 9:
+                digits = match[1].isdecimal()
+                yield not digits, (int(match[1]) if digits else _roman(match[1])) - index
+
+
+def _roman(numeral: str) -> int:
+    values = [{"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}[letter] for letter in numeral.lower()]
+    after = [*values[1:], 0]
+    return sum(-v if v < n else v for v, n in zip(values, after, strict=True))
+
+
+def flow(pages: Sequence[Page]) -> Flow:
+    """Join the lines of all pages into one text.
+
+    A larger gap between lines becomes a blank line; a word that a hyphen divides at the end of a
+    line or page becomes whole; rows of dots become "…".
+    """
+    usual = _usual_gap([gap for page in pages for gap in _gaps(page)], 0.0)
+    parts: list[str] = []
+    length = 0
+    page_starts: list[int] = []
+    line_starts: list[list[int]] = []
+    last: Line | None = None
+    for page in pages:
+        typical = _usual_gap(list(_gaps(page)), usual)
+        page_starts.append(length)
+        line_starts.append([])
+        for number, line in enumerate(page):
+            text = _clean(line.text)
+            between = _between(last, line, typical, new_page=number == 0) if parts else ""
+            if number == 0:
+                page_starts[-1] = length + len(between)
+            line_starts[-1].append(length + len(between))
+            parts += (between, text)
+            length += len(between) + len(text)
+            last = line
+    return _without_hyphens(Flow("".join(parts), page_starts, line_starts))
+
+
+def _clean(text: str) -> str:
+    text = _BULLET.sub("• ", text)
+    text = unicodedata.normalize("NFC", _CONTROL.sub("", text.translate(_LIGATURES)))
+    return _LEADERS.sub(" … ", text).replace("\u00a0", " ").rstrip()
+
+
+def _gaps(page: Page) -> Iterator[float]:
+    for above, below in itertools.pairwise(page):
+        gap = above.last_bottom - below.bottom
+        if 0.5 * below.size < gap < 3 * below.size:
+            yield gap
+
+
+def _usual_gap(gaps: list[float], otherwise: float) -> float:
+    return median_low(gaps) if len(gaps) >= 5 or (gaps and not otherwise) else otherwise
+
+
+def _between(above: Line | None, below: Line, typical: float, new_page: bool) -> str:
+    if above is None:
+        return ""
+    end, begin = above.text.rstrip()[-1:], below.text.lstrip()[:1]
+    if _HYPHEN_MARK.match(end) and begin.isalpha():
+        return ""
+    gap = above.last_bottom - below.bottom
+    # On a new page or in a new column the gap says nothing; the words must.
+    if new_page or gap < -below.size:
+        return "\n\n" if end.endswith(_ENDS_PARAGRAPH) and not begin.islower() else "\n"
+    if gap > 0.5 * below.size and not 1 / _OTHER_SIZE < above.size / below.size < _OTHER_SIZE:
+        return "\n\n"
+    # The lines of a heading are further apart than those of the text, and still belong together.
+    near = max(typical, below.size) if abs(above.size - below.size) < 1 else typical
+    return "\n\n" if typical and gap > _PARAGRAPH_GAP * near else "\n"
+
+
+def _without_hyphens(marked: Flow) -> Flow:
+    """Resolve the hyphen marks, by the words that the document itself uses elsewhere."""
+    text = marked.text
+    known = {match[0].casefold() for match in _COMPOUND.finditer(text)}
+    parts: list[str] = []
+    ends: list[int] = []  # where each mark ends in the marked text
+    shifts = [0]  # by how much what follows has moved
+    done = 0
+    for match in _HYPHEN_MARK.finditer(text):
+        before = _LAST_PART.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
+        after = _FIRST_PART.match(text, match.end())
+        instead = _hyphen(before[0] if before else "", after[0] if after else "", known)
+        parts += (text[done : match.start()], instead)
+        done = match.end()
+        ends.append(done)
+        shifts.append(shifts[-1] + len(instead) - 1)
+    parts.append(text[done:])
+
+    def moved(offsets: Iterable[int]) -> list[int]:
+        return [offset + shifts[bisect_left(ends, offset + 1)] for offset in offsets]
+
+    return Flow("".join(parts), moved(marked.pages), [moved(lines) for lines in marked.lines])
+
+
+def _hyphen(before: str, after: str, known: set[str]) -> str:
+    """What stands for the mark between two parts of a word: nothing, "-" or "- "."""
+    if not before or not after:
+        return "-"
+    if after.casefold() in _CONJUNCTIONS:
+        return "- "
+    last = before.rpartition("-")[2]
+    joined, hyphened = f"{last}{after}".casefold(), f"{before}-{after}".casefold()
+    if hyphened in known and joined not in known:
+        return "-"
+    if joined in known:
+        return ""
+    # "Debian-System", "UTF-8": a capital or a digit begins no second half of a divided word.
+    divided = after[0].islower() and last[-1].isalpha()
+    return "" if divided else "-"

@@ -1,0 +1,284 @@
+"""The documents of a project: adding files so that nothing is half done, listing, removing."""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from custom_ai.documents import reader, tokens
+from custom_ai.documents.chunker import Chunk, check_sizes, chunk
+from custom_ai.documents.folders import FoundFile, expand, printable
+from custom_ai.documents.language import language_of
+from custom_ai.errors import UserError, from_os_error
+from custom_ai.projects import database
+from custom_ai.projects.project import Project
+from custom_ai.step import Step
+
+
+@dataclass
+class Added:
+    """What adding files came to.
+
+    added: files that were read, also those that replace an older version; unchanged: files whose
+    content the project holds already; failed: {"file", "error": {"message", "hint", "code", …}};
+    chunks: how many chunks the added files have.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    chunks: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape other programs may rely on."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file in the project, as a list shows it; `pages` is None where the format has none."""
+
+    id: int
+    filename: str
+    path: str
+    bytes: int
+    media_type: str
+    pages: int | None
+    chunks: int
+    language: str
+    reader: str
+    added_at: str
+
+
+def add(
+    project: Project,
+    paths: Sequence[Path],
+    step: Step,
+    tokenizer_file: Path = tokens.STARTER,
+    tokenizer_name: str = "starter",
+) -> Added:
+    """Read files and folders into the project, each file as a whole or not at all.
+
+    A file whose bytes the project holds is left alone, unless the chunk size, the overlap or the
+    tokenizer have changed; a changed file takes the place of its older version. A file that can't
+    be read is listed as failed and costs the others nothing. Killed at any moment and called
+    again, it ends the same. Raises Stopped between two files.
+    """
+    result = Added()
+    counter = tokens.load(tokenizer_file, tokenizer_name)
+    config = project.config
+    cutting = _Cutting(counter, config.chunk_tokens, config.chunk_overlap)
+    check_sizes(cutting.size, cutting.overlap)
+    found, failures = expand(paths)
+    for path, error in failures:
+        result.failed.append(_failure(path, error))
+    with database.connect(project.database) as db:
+        for number, file in enumerate(found):
+            step.stop_if_asked()
+            step.progress(number, len(found), "documents", file=file.filename)
+            try:
+                _add_file(db, file, cutting, result)
+            except (UserError, OSError, MemoryError) as error:
+                result.failed.append(_failure(file.path, _explain(error)))
+                step.warn("documents.log.failed", file=file.filename, reason=_explain(error))
+        step.progress(len(found), len(found), "documents")
+    return result
+
+
+def list_all(project: Project) -> list[Document]:
+    """Every document of the project, by name."""
+    with database.connect(project.database) as db:
+        rows = db.execute(
+            "SELECT id, filename, path, bytes, media_type, n_pages, n_chunks, language, reader,"
+            " added_at FROM sources ORDER BY filename, id"
+        ).fetchall()
+    return [Document(*row) for row in rows]
+
+
+def remove(project: Project, name_or_id: str | int) -> Document:
+    """Remove a document with its chunks; returns what it was.
+
+    Takes its name, its path or its number. Raises UserError when there is none, or when several
+    have that name.
+    """
+    wanted = str(name_or_id)
+    documents = list_all(project)
+    found = [d for d in documents if wanted in (d.filename, d.path)]
+    found = found or [d for d in documents if str(d.id) == wanted]
+    if not found:
+        raise UserError("documents.unknown", name=wanted)
+    if len(found) > 1:
+        choices = ", ".join(f"{d.id} ({d.path})" for d in found)
+        raise UserError("documents.ambiguous", name=wanted, choices=choices)
+    with database.connect(project.database) as db, database.transaction(db):
+        db.execute("DELETE FROM sources WHERE id = ?", (found[0].id,))
+    return found[0]
+
+
+@dataclass(frozen=True)
+class _Cutting:
+    """How texts become chunks in this project."""
+
+    counter: tokens.Tokens
+    size: int
+    overlap: int
+
+    @property
+    def identity(self) -> str:
+        """Equal for what makes equal chunks."""
+        return f"{self.counter.identity}/{self.size}/{self.overlap}"
+
+    def chunks(self, parsed: reader.Parsed) -> list[Chunk]:
+        """Cut a text."""
+        headings = [heading.offset for heading in parsed.headings]
+        return chunk(parsed.text, self.counter, self.size, self.overlap, headings)
+
+
+def _add_file(db: sqlite3.Connection, file: FoundFile, cutting: _Cutting, result: Added) -> None:
+    reader_name, _ = reader.reader_for(file.path)
+    if not file.path.exists():
+        raise UserError("documents.missing", path=file.path)
+    if file.path.stat().st_size > reader.MAX_BYTES:
+        reader.read(file.path)  # says that it is too big, before anything reads all its bytes
+    before = _fingerprint(file.path)
+    digest = _sha256(file.path)
+    if _is_unchanged(db, file, digest, cutting.identity, reader_name):
+        result.unchanged += 1
+        return
+    parsed = reader.read(file.path)
+    if _fingerprint(file.path) != before:
+        raise UserError("documents.changed_while_reading", name=file.path.name)
+    content = _Content(file, digest, parsed, cutting.chunks(parsed), cutting, reader_name)
+    _store(db, content)
+    result.added += 1
+    result.chunks += len(content.chunks)
+
+
+def _is_unchanged(
+    db: sqlite3.Connection, file: FoundFile, digest: str, chunking: str, reader_name: str
+) -> bool:
+    """Whether the project holds these bytes, cut the same way, under this path or another."""
+    row = db.execute("SELECT * FROM sources WHERE sha256 = ?", (digest,)).fetchone()
+    if row is None or row["chunking"] != chunking:
+        return False
+    path = printable(file.path)
+    if row["path"] == path:
+        return bool(row["reader"] == reader_name)
+    if _holds(Path(row["path"]), digest):
+        # A copy of a file that is still there; what stood at this path before is gone.
+        with database.transaction(db):
+            db.execute("DELETE FROM sources WHERE path = ?", (path,))
+        return True
+    if row["reader"] != reader_name:
+        return False
+    # The file has been renamed or moved: it keeps its chunks.
+    with database.transaction(db):
+        db.execute("DELETE FROM sources WHERE path = ?", (path,))
+        values = (path, file.filename, row["id"])
+        db.execute("UPDATE sources SET path = ?, filename = ? WHERE id = ?", values)
+        db.execute("UPDATE documents SET filename = ? WHERE source_id = ?", values[1:])
+    return True
+
+
+@dataclass(frozen=True)
+class _Content:
+    """All that goes into the database for one file."""
+
+    file: FoundFile
+    sha256: str
+    parsed: reader.Parsed
+    chunks: list[Chunk]
+    cutting: _Cutting
+    reader: str
+
+    def metadata(self, piece: Chunk) -> dict[str, Any]:
+        """What is kept about one chunk."""
+        text, parsed = self.parsed.text, self.parsed
+        inner = text[piece.start : piece.end]
+        # Blank lines before a heading do not belong to the section above it.
+        first = piece.start + len(inner) - len(inner.lstrip())
+        last = piece.start + max(1, len(inner.rstrip())) - 1
+        return {
+            "char_start": piece.start,
+            "char_end": piece.end,
+            "page_start": parsed.page(min(first, last)),
+            "page_end": parsed.page(last),
+            "heading_path": parsed.heading_path(first),
+            "n_tokens": piece.n_tokens,
+            "tokenizer": self.cutting.counter.identity,
+            "source_sha256": self.sha256,
+            "reader": self.reader,
+        }
+
+    def rows(self, source: int, now: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of the table `documents`."""
+        for index, piece in enumerate(self.chunks):
+            text = self.parsed.text[piece.start : piece.end]
+            metadata = json.dumps(self.metadata(piece), ensure_ascii=False)
+            yield self.file.filename, index, text, metadata, now, source
+
+
+def _store(db: sqlite3.Connection, content: _Content) -> None:
+    """Put a file with all its chunks in the place of what was there, in one transaction."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    parsed, path = content.parsed, printable(content.file.path)
+    source = {
+        "sha256": content.sha256,
+        "path": path,
+        "filename": content.file.filename,
+        "bytes": content.file.path.stat().st_size,
+        "media_type": parsed.media_type,
+        "n_pages": None if parsed.pages is None else len(parsed.pages),
+        "n_chunks": len(content.chunks),
+        "language": language_of(parsed.text),
+        "reader": content.reader,
+        "chunking": content.cutting.identity,
+        "text": parsed.text,
+        "added_at": now,
+    }
+    columns, marks = ", ".join(source), ", ".join("?" * len(source))
+    with database.transaction(db):
+        db.execute("DELETE FROM sources WHERE sha256 = ? OR path = ?", (content.sha256, path))
+        cursor = db.execute(
+            f"INSERT INTO sources ({columns}) VALUES ({marks})", tuple(source.values())
+        )
+        db.executemany(
+            "INSERT INTO documents (filename, chunk_index, chunk_text, metadata, created_at,"
+            " source_id) VALUES (?, ?, ?, ?, ?, ?)",
+            content.rows(int(cursor.lastrowid or 0), now),
+        )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fingerprint(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and _sha256(path) == digest
+
+
+def _explain(error: UserError | OSError | MemoryError) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, MemoryError):
+        return UserError("errors.out_of_memory")
+    # A full disk is no matter of one file: it ends the step, and so does what we can't explain.
+    explained = from_os_error(error)
+    if explained is None or explained.code == "errors.disk_full":
+        raise error
+    return explained
+
+
+def _failure(path: Path, error: UserError) -> dict[str, Any]:
+    return {"file": printable(path), "error": error.as_json()}

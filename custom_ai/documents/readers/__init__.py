@@ -1,0 +1,1 @@
+"""One file per kind of document; each holds one object, `reader`."""

@@ -1,0 +1,119 @@
+"""PDF through PDFium: text in reading order, pages, headings from bookmarks or letter sizes."""
+
+import math
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from custom_ai.documents import layout, outline, signature
+from custom_ai.documents.reader import Parsed
+from custom_ai.errors import UserError
+
+if TYPE_CHECKING:
+    import pypdfium2
+
+# With fewer characters than this per page, and pictures, a PDF is a scan.
+SCANNED_BELOW = 20
+# PDFium must not be used by two threads at once.
+_LOCK = threading.Lock()
+
+
+class PdfReader:
+    """Reads PDF files that hold text."""
+
+    suffixes = (".pdf",)
+    version = 1
+
+    def unavailable(self) -> str | None:
+        """None, or the package to install."""
+        return None if find_spec("pypdfium2") else "pypdfium2"
+
+    def read(self, path: Path) -> Parsed:
+        """Read all pages; raises UserError for a file that is locked, damaged or only pictures."""
+        signature.expect(path, "PDF")
+        with _LOCK:
+            return _read(path)
+
+
+def _read(path: Path) -> Parsed:
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(path)
+        try:
+            pages = [_lines(document, number) for number in range(len(document))]
+            bookmarks = list(_bookmarks(document))
+            _check_for_text(document, pages, path)
+        finally:
+            document.close()
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise UserError("documents.password", name=path.name) from error
+        raise UserError("documents.corrupt", name=path.name, reason=error) from error
+    kept = layout.without_running_lines(pages)
+    flow = layout.flow(kept)
+    headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
+    return Parsed(flow.text, flow.pages, headings, "application/pdf")
+
+
+def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:
+    """The lines of one page in reading order, blank ones left out."""
+    import pypdfium2.raw as pdfium
+
+    page = document[number]
+    words = page.get_textpage()
+
+    def place(index: int) -> tuple[float, float]:
+        """Lower edge and font size of the character at a place in the text."""
+        character = max(pdfium.FPDFText_GetCharIndexFromTextIndex(words, index), 0)
+        matrix = pdfium.FS_MATRIX()
+        pdfium.FPDFText_GetMatrix(words, character, matrix)
+        scale = math.hypot(matrix.b, matrix.d) or 1.0
+        bottom = words.get_charbox(character, loose=True)[1]
+        return bottom, scale * pdfium.FPDFText_GetFontSize(words, character)
+
+    found = []
+    start = 0
+    for text in words.get_text_range().split("\r\n"):
+        # PDFium counts UTF-16 units.
+        units = len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
+        if inner := text.strip():
+            first = start + len(text) - len(text.lstrip())
+            last = first + len(inner.encode("utf-16-le", "replace")) // 2 - 1
+            bottom, size = place(first)
+            found.append(layout.Line(text.rstrip(), bottom, place(last)[0], size))
+        start += units + 2
+    words.close()
+    page.close()
+    return found
+
+
+def _bookmarks(document: "pypdfium2.PdfDocument") -> Iterator[outline.Bookmark]:
+    import pypdfium2.raw as pdfium
+
+    for entry in document.get_toc():
+        target = entry.get_dest()
+        page = target.get_index() if target else None
+        if target is None or page is None:
+            continue
+        mode, place = target.get_view()
+        top = place[1] if mode == pdfium.PDFDEST_VIEW_XYZ and len(place) > 1 else None
+        yield outline.Bookmark(entry.get_title(), entry.level, page, top)
+
+
+def _check_for_text(
+    document: "pypdfium2.PdfDocument", pages: list[list[layout.Line]], path: Path
+) -> None:
+    import pypdfium2.raw as pdfium
+
+    characters = sum(len(line.text) for page in pages for line in page)
+    if characters >= SCANNED_BELOW * len(pages):
+        return
+    for page in document:
+        if next(iter(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])), None):
+            raise UserError("documents.scanned", name=path.name, pages=len(pages))
+
+
+reader = PdfReader()

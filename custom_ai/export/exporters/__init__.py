@@ -1,0 +1,1 @@
+"""One file per export format; its name is the format's name."""

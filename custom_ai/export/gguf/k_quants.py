@@ -1,0 +1,193 @@
+"""The K-quants Q4_K and Q6_K, searched for in torch: about 4.5 and 6.6 bits a weight.
+
+A super-block holds 256 weights. Q4_K cuts it into 8 blocks of 32 weights, each with a 6-bit scale
+and a 6-bit minimum; Q6_K into 16 blocks of 16 with an 8-bit scale. Weights stand in columns while
+we search, so that every sum over a block runs along the fast axis of the other blocks, and a
+piece is small enough to stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+SUPER_BLOCK = 256
+Q4_K_BYTES = 144
+Q6_K_BYTES = 210
+
+# Super-blocks of one piece: 512 × 256 weights, 512 KiB; large enough that calling torch costs
+# little, small enough for the cache.
+_PIECE = 512
+
+# Where the search looks around the plain scale, in levels of the quantised range.
+_Q4_TRIALS = tuple(-1.0 + 0.2 * k for k in range(10))
+_Q6_TRIALS = tuple(-0.8 + 0.2 * k for k in range(9))
+
+
+def q4_k(weights: torch.Tensor) -> torch.Tensor:
+    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 144) bytes."""
+    return _in_pieces(_q4_k_piece, weights, Q4_K_BYTES)
+
+
+def q6_k(weights: torch.Tensor) -> torch.Tensor:
+    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 210) bytes."""
+    return _in_pieces(_q6_k_piece, weights, Q6_K_BYTES)
+
+
+def _in_pieces(
+    quantise: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, size: int
+) -> torch.Tensor:
+    import torch
+
+    packed = torch.empty(len(weights), size, dtype=torch.uint8)
+
+    def one(start: int) -> None:
+        packed[start : start + _PIECE] = quantise(weights[start : start + _PIECE])
+
+    # One piece a thread: torch's own threads would share out pieces that are too small for it.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(one, range(0, len(weights), _PIECE)))
+    finally:
+        torch.set_num_threads(threads)
+    return packed
+
+
+def _q4_k_piece(piece: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    n = len(piece)
+    x = piece.T.reshape(8, 32, n).transpose(0, 1).reshape(32, 8 * n)
+    # A large weight counts more than its size alone says, a small one still counts.
+    usual = piece.square().mean(1).mul_(2).sqrt_().repeat(8)
+    scale, minimum = _fit_with_minimum(x, x.abs().add_(usual), 15)
+    scale, minimum = scale.view(8, n), minimum.view(8, n)
+    d = (scale.amax(0) / 63).half()
+    m = (minimum.amax(0) / 63).half()
+    scale_levels = _levels(scale, d.float(), 63)
+    minimum_levels = _levels(minimum, m.float(), 63)
+    real_scale = (scale_levels * d.float()).view(8 * n)
+    real_minimum = (minimum_levels * m.float()).view(8 * n)
+    q = (x + real_minimum).mul_(_inverse(real_scale)).round_().clamp_(0, 15).to(torch.uint8)
+    q = q.view(32, 4, 2, n)
+    s, t = scale_levels.to(torch.uint8), minimum_levels.to(torch.uint8)
+    packed = torch.empty(Q4_K_BYTES, n, dtype=torch.uint8)
+    packed[0:2] = d.view(torch.uint8).view(n, 2).T
+    packed[2:4] = m.view(torch.uint8).view(n, 2).T
+    packed[4:8] = s[:4] | (s[4:] >> 4 << 6)
+    packed[8:12] = t[:4] | (t[4:] >> 4 << 6)
+    packed[12:16] = (s[4:] & 15) | (t[4:] << 4)
+    packed[16:] = (q[:, :, 0] | (q[:, :, 1] << 4)).transpose(0, 1).reshape(128, n)
+    return packed.T
+
+
+def _fit_with_minimum(
+    x: torch.Tensor, w: torch.Tensor, top: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scale s ≥ 0 and minimum m ≥ 0 of each column with the least Σ w (s·q − m − x)².
+
+    x and w are (weights of a block, blocks); q are the integers 0…top.
+    """
+    import torch
+
+    low = x.amin(0).clamp_(max=0)
+    span = x.amax(0).sub_(low).clamp_(min=1e-20)
+    shifted = x - low
+    wx = w * x
+    sum_w, sum_x = w.sum(0), wx.sum(0)
+    best_error = torch.full_like(low, torch.inf)
+    best_scale, best_low = span / top, low.clone()
+    q, wq = torch.empty_like(x), torch.empty_like(x)
+    for trial in _Q4_TRIALS:
+        torch.mul(shifted, (top + trial) / span, out=q)
+        q.round_().clamp_(0, top)
+        torch.mul(w, q, out=wq)
+        sum_q = wq.sum(0)
+        sum_qq = wq.mul_(q).sum(0)
+        sum_xq = q.mul_(wx).sum(0)
+        # The least squares of a straight line; where it would start above zero or the levels are
+        # all the same, of one through zero.
+        det = sum_w * sum_qq - sum_q * sum_q
+        scale = (sum_w * sum_xq - sum_x * sum_q) / det
+        offset = (sum_qq * sum_x - sum_q * sum_xq) / det
+        flat = (offset > 0) | (det < 1e-6 * sum_w * sum_qq)
+        scale = torch.where(flat, sum_xq / sum_qq, scale)
+        offset = torch.where(flat, 0, offset)
+        # The error without Σ w x², which is the same for every trial.
+        error = scale * (scale * sum_qq + 2 * (offset * sum_q - sum_xq))
+        error += offset * (offset * sum_w - 2 * sum_x)
+        # A block without any level above zero gives NaN, which is never better.
+        better = error < best_error
+        best_error = torch.where(better, error, best_error)
+        best_scale = torch.where(better, scale, best_scale)
+        best_low = torch.where(better, offset, best_low)
+    return best_scale.clamp_(min=0), best_low.neg_().clamp_(min=0)
+
+
+def _q6_k_piece(piece: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    n = len(piece)
+    x = piece.T.reshape(16, 16, n).transpose(0, 1).reshape(16, 16 * n)
+    scale = _fit(x, 32).view(16, n)
+    largest = scale.gather(0, scale.abs().argmax(0, keepdim=True))[0]
+    d = (largest / -128).half()
+    levels = (scale * _inverse(d.float())).round_().clamp_(-128, 127)
+    real_scale = (levels * d.float()).view(16 * n)
+    q = (x * _inverse(real_scale)).round_().clamp_(-32, 31).add_(32).to(torch.uint8)
+    # Column order within a half of 128 weights: four runs of 32, each of two blocks of 16.
+    q = q.view(16, 2, 4, 2, n).permute(1, 2, 3, 0, 4).reshape(2, 4, 32, n)
+    low, high = q & 15, q >> 4
+    packed = torch.empty(Q6_K_BYTES, n, dtype=torch.uint8)
+    packed[:128] = torch.cat([low[:, 0:2] | (low[:, 2:4] << 4)], 1).reshape(128, n)
+    packed[128:192] = (
+        high[:, 0] | (high[:, 1] << 2) | (high[:, 2] << 4) | (high[:, 3] << 6)
+    ).reshape(64, n)
+    packed[192:208] = levels.to(torch.int8).view(torch.uint8)
+    packed[208:210] = d.view(torch.uint8).view(n, 2).T
+    return packed.T
+
+
+def _fit(x: torch.Tensor, top: int) -> torch.Tensor:
+    """The scale s of each column with the least Σ x² (s·q − x)²; q are the integers −top…top−1.
+
+    x is (weights of a block, blocks). The largest weight, whichever its sign, is put at −top.
+    """
+    import torch
+
+    extreme = x.gather(0, x.abs().argmax(0, keepdim=True))[0]
+    w = x.square()
+    wx = w * x
+    inverse = _inverse(extreme)
+    best_gain = torch.zeros_like(extreme)
+    best_scale = torch.zeros_like(extreme)
+    q, wq = torch.empty_like(x), torch.empty_like(x)
+    for trial in _Q6_TRIALS:
+        torch.mul(x, inverse * -(top + trial), out=q)
+        q.round_().clamp_(-top, top - 1)
+        torch.mul(w, q, out=wq)
+        sum_qq = wq.mul_(q).sum(0)
+        sum_xq = q.mul_(wx).sum(0)
+        scale = sum_xq / sum_qq
+        gain = scale * sum_xq
+        better = gain > best_gain
+        best_gain = torch.where(better, gain, best_gain)
+        best_scale = torch.where(better, scale, best_scale)
+    return best_scale
+
+
+def _levels(values: torch.Tensor, unit: torch.Tensor, top: int) -> torch.Tensor:
+    return (values * _inverse(unit)).round_().clamp_(0, top)
+
+
+def _inverse(values: torch.Tensor) -> torch.Tensor:
+    """1/values, and 0 where a value is too small to have one."""
+    import torch
+
+    return torch.where(values.abs() < 1e-30, 0, 1 / values)

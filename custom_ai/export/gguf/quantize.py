@@ -1,0 +1,104 @@
+"""From an F16 GGUF file to a smaller one, with the types llama.cpp gives each tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from custom_ai.export.gguf.stream import Tensor, open_writer, write_tensors
+from custom_ai.step import Step
+
+if TYPE_CHECKING:
+    import torch
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+
+Quantization = Literal["f16", "q8_0", "q4_k_m"]
+
+# Said anew for the new file.
+_OWN_KEYS = ("general.architecture", "general.file_type", "general.quantization_version")
+
+
+def quantize(
+    source: Path, target: Path, quantization: Literal["q8_0", "q4_k_m"], step: Step
+) -> None:
+    """Write `source` (F16 or F32) to `target`, which appears when it is whole."""
+    import gguf
+
+    reader = gguf.GGUFReader(source)
+    architecture = str(reader.fields["general.architecture"].contents())
+    layers = int(reader.fields[f"{architecture}.block_count"].contents())
+    shapes = {t.name: tuple(int(n) for n in reversed(t.shape)) for t in reader.tensors}
+    plan = plan_types(shapes, layers, quantization)
+    tensors = [
+        Tensor(t.name, shapes[t.name], plan[t.name] or t.tensor_type, _loader(t))
+        for t in reader.tensors
+    ]
+    with open_writer(target, architecture) as writer:
+        _copy_values(reader, writer)
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{quantization.upper()}"])
+        write_tensors(writer, tensors, step)
+
+
+def plan_types(
+    shapes: dict[str, tuple[int, ...]], layers: int, quantization: Literal["q8_0", "q4_k_m"]
+) -> dict[str, GGMLQuantizationType | None]:
+    """The type of each tensor, as llama.cpp chooses it; None where it stays as it is.
+
+    shapes: of every tensor in the file, rows first. layers: how many blocks the model has.
+    """
+    from gguf import GGMLQuantizationType as Kind
+
+    # Without an own output matrix the embedding does its work, and gets its precision.
+    output = "output.weight" if "output.weight" in shapes else "token_embd.weight"
+    plan: dict[str, Kind | None] = {}
+    for name, shape in shapes.items():
+        if len(shape) < 2 or not name.endswith(".weight") or "norm" in name:
+            plan[name] = None
+            continue
+        kind = Kind.Q8_0
+        if quantization == "q4_k_m":
+            precise = name == output or _matters_more(name, layers)
+            kind = Kind.Q6_K if precise else Kind.Q4_K
+        plan[name] = _fitting(kind, shape[-1])
+    return plan
+
+
+def _fitting(kind: GGMLQuantizationType, columns: int) -> GGMLQuantizationType:
+    """The type, or the next larger one whose blocks fit into a row."""
+    from gguf import GGMLQuantizationType as Kind
+
+    if kind != Kind.Q8_0 and columns % 256:
+        kind = Kind.Q5_0 if kind == Kind.Q4_K else Kind.Q8_0
+    return Kind.F16 if columns % 32 else kind
+
+
+def _matters_more(name: str, layers: int) -> bool:
+    """Whether a tensor is worth more bits: the first and last eighth, and every third between."""
+    if not name.startswith("blk.") or not ("attn_v." in name or "ffn_down." in name):
+        return False
+    layer = int(name.split(".")[1])
+    eighth = layers // 8
+    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
+
+
+def _loader(tensor: Any) -> Callable[[], torch.Tensor]:
+    import torch
+
+    def load() -> torch.Tensor:
+        # A copy: the file is mapped read-only, which torch doesn't know.
+        return torch.from_numpy(tensor.data.copy())
+
+    return load
+
+
+def _copy_values(reader: GGUFReader, writer: GGUFWriter) -> None:
+    from gguf import GGUFValueType
+
+    for name, value in reader.fields.items():
+        if name.startswith("GGUF.") or name in _OWN_KEYS:
+            continue
+        kind = value.types[0]
+        of = value.types[-1] if kind == GGUFValueType.ARRAY else None
+        writer.add_key_value(name, value.contents(), kind, sub_type=of)

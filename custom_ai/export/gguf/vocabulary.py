@@ -1,0 +1,174 @@
+"""The tokenizer's way into a GGUF file, so that llama.cpp reads every text as the trainer did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from custom_ai import files
+from custom_ai.errors import UserError
+from custom_ai.models.chat_template import end_tokens, prompt_tokens
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+_SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
+_UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_TEKKEN = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*"
+    rf"|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
+)
+
+# How a tokenizer cuts a text before it merges bytes → llama.cpp's name for that way. A way that is
+# almost one of these would read some texts differently, so only an exact match counts.
+_WAYS: dict[tuple[str, ...], str] = {
+    ("bytes and words",): "gpt-2",
+    ("digits", "bytes and words"): "smollm",
+    (f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}|{_SIGNS}|{_SPACES}", "bytes"): "qwen2",
+    (f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}{{1,3}}|{_SIGNS}|{_SPACES}", "bytes"): "llama-bpe",
+    (_TEKKEN, "bytes"): "tekken",
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a GGUF file holds of a tokenizer.
+
+    tokens and kinds: text and gguf.TokenType of each id, padded to the model's embedding.
+    end: the id that ends a turn. begin, padding: ids, or None where the tokenizer has none.
+    """
+
+    tokens: list[str]
+    kinds: list[int]
+    merges: list[str]
+    way: str
+    template: str
+    end: int
+    begin: int | None
+    padding: int | None
+    adds_begin: bool
+
+    def add_to(self, writer: GGUFWriter) -> None:
+        """Tell the writer all of it."""
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(self.way)
+        writer.add_token_list(self.tokens)
+        writer.add_token_types(self.kinds)
+        writer.add_token_merges(self.merges)
+        writer.add_eos_token_id(self.end)
+        writer.add_eot_token_id(self.end)
+        if self.begin is not None:
+            writer.add_bos_token_id(self.begin)
+        if self.padding is not None:
+            writer.add_pad_token_id(self.padding)
+        writer.add_add_bos_token(self.adds_begin)
+        writer.add_chat_template(self.template)
+
+
+def read(folder: Path, size: int) -> Vocabulary:
+    """Read the tokenizer of a model whose embedding has `size` rows.
+
+    Raises UserError for a tokenizer that llama.cpp would not read in the same way.
+    """
+    tokenizer, parts = _load(folder)
+    way = _way(parts)
+    tokens, kinds = _tokens(parts, size)
+    begin = tokenizer.bos_token_id
+    return Vocabulary(
+        tokens=tokens,
+        kinds=kinds,
+        merges=[m if isinstance(m, str) else " ".join(m) for m in parts["model"]["merges"]],
+        way=way,
+        template=tokenizer.chat_template,
+        end=turn_end(folder, tokenizer),
+        begin=begin,
+        padding=tokenizer.pad_token_id,
+        adds_begin=begin is not None and _begins_with(begin, tokenizer),
+    )
+
+
+def check(path: str | Path) -> None:
+    """Raise UserError for a tokenizer we can't write; worth asking before a model is trained."""
+    _way(_load(path)[1])
+
+
+def _load(path: str | Path) -> tuple[Any, dict[str, Any]]:
+    """The tokenizer, and its parts as in a tokenizer.json."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise UserError("export.unknown_tokenizer", kind=type(tokenizer).__name__)
+    # transformers may change a tokenizer while loading; what it ended up with is what counts.
+    return tokenizer, json.loads(tokenizer.backend_tokenizer.to_str())
+
+
+def turn_end(folder: Path, tokenizer: Any) -> int:
+    """The id that ends a turn: what generation_config.json says first, else the tokenizer.
+
+    Raises UserError when there is none: such a model would never stop.
+    """
+    config = folder / "generation_config.json"
+    said: Any = files.read_json(config).get("eos_token_id") if config.exists() else None
+    ends = said if isinstance(said, list) else end_tokens(tokenizer) if said is None else [said]
+    if not ends:
+        raise UserError("export.no_end_token")
+    return int(ends[0])
+
+
+def _way(parts: dict[str, Any]) -> str:
+    """llama.cpp's name for how the text is cut; raises UserError for a way it doesn't know."""
+    model, normalizer = parts["model"], parts.get("normalizer") or {}
+    if model["type"] != "BPE" or model.get("byte_fallback"):
+        kind = "SentencePiece" if model.get("byte_fallback") else model["type"]
+        raise UserError("export.unknown_tokenizer", kind=kind)
+    # llama.cpp composes no characters; texts that reach us are composed when they are read.
+    if normalizer.get("type", "NFC") != "NFC":
+        raise UserError("export.unknown_tokenizer", kind=normalizer["type"])
+    cutter = parts.get("pre_tokenizer") or {}
+    cutters = cutter.get("pretokenizers", [cutter])
+    way = tuple(_cut(one) for one in cutters)
+    if way not in _WAYS:
+        raise UserError("export.unknown_tokenizer", kind=" + ".join(way))
+    return _WAYS[way]
+
+
+def _cut(cutter: dict[str, Any]) -> str:
+    kind = str(cutter.get("type"))
+    if kind == "ByteLevel" and not cutter.get("add_prefix_space"):
+        return "bytes and words" if cutter.get("use_regex", True) else "bytes"
+    if kind == "Digits" and cutter.get("individual_digits"):
+        return "digits"
+    if kind == "Split" and cutter.get("behavior") == "Isolated" and not cutter.get("invert"):
+        return str(cutter["pattern"].get("Regex", cutter["pattern"]))
+    return kind
+
+
+def _tokens(parts: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
+    from gguf import TokenType
+
+    tokens = [f"[PAD{i}]" for i in range(size)]
+    kinds = [int(TokenType.UNUSED)] * size
+    for text, i in parts["model"]["vocab"].items():
+        if i < size:
+            tokens[i], kinds[i] = text, int(TokenType.NORMAL)
+    # An added token outside the embedding can't be learnt nor said; it is left out.
+    for added in parts["added_tokens"]:
+        if (i := added["id"]) < size:
+            kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
+            tokens[i], kinds[i] = added["content"], int(kind)
+    return tokens, kinds
+
+
+def _begins_with(begin: int, tokenizer: Any) -> bool:
+    """Whether llama.cpp is to put the first token before each text.
+
+    A dialogue decides: training sees the rendered template and nothing before it.
+    """
+    dialogue = prompt_tokens(tokenizer, [{"role": "user", "content": "a"}])
+    return bool(tokenizer("a")["input_ids"][0] == begin and dialogue[0] == begin)

@@ -1,0 +1,64 @@
+"""How a conversation becomes tokens: the same way in training as when the model answers."""
+
+from typing import Any
+
+from custom_ai.errors import UserError
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+# Models that can think aloud are trained and asked without it; other templates ignore the wish.
+_WISHES = {"enable_thinking": False}
+
+_PROBE = "custom-ai"
+
+Messages = list[dict[str, str]]
+
+
+def ensure_template(tokenizer: Any, model: str) -> None:
+    """Give a tokenizer without a chat template ChatML, where it knows ChatML's tokens.
+
+    Raises UserError for a model that was never taught to hold a conversation.
+    """
+    if tokenizer.chat_template:
+        return
+    known = tokenizer.get_vocab()
+    if "<|im_start|>" not in known or "<|im_end|>" not in known:
+        raise UserError("models.no_chat_template", model=model)
+    tokenizer.chat_template = CHATML
+
+
+def prompt_tokens(tokenizer: Any, messages: Messages) -> list[int]:
+    """The tokens after which the model is to answer."""
+    return _tokens(tokenizer, messages, add_generation_prompt=True)
+
+
+def conversation_tokens(tokenizer: Any, messages: Messages) -> list[int]:
+    """The tokens of a whole conversation, the last answer and its end mark included."""
+    return _tokens(tokenizer, messages, add_generation_prompt=False)
+
+
+def end_tokens(tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the tokenizer's own, and the one the template puts there."""
+    found = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, **_WISHES)
+    after = text.rpartition(_PROBE)[2]
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
+        if token in special:
+            found.add(token)
+            break
+    return sorted(found)
+
+
+def _tokens(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
+    text = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=add_generation_prompt, **_WISHES
+    )
+    tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return tokens

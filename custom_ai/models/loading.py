@@ -1,0 +1,84 @@
+"""Bring a model into memory: its weights, the device, the threads, and what memory errors mean."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from custom_ai.errors import UserError
+from custom_ai.hardware import physical_cores
+from custom_ai.models.chat_template import ensure_template
+
+
+def load_model(path: str | Path, dtype: Any) -> tuple[Any, Any]:
+    """The model, in memory in `dtype`, and its tokenizer with a chat template.
+
+    Takes safetensors only and runs no code that came with the model. Raises UserError.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        with memory_errors():
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            )
+    except UserError:
+        raise
+    # transformers and safetensors raise many kinds for a file that is damaged or unknown to them.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError("models.cannot_load", path=path, reason=reason) from error
+    ensure_template(tokenizer, str(path))
+    return model, tokenizer
+
+
+def best_device() -> str:
+    """ "cuda", "mps" or "cpu": what torch can use here."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def bf16_is_fast(device: str) -> bool:
+    """Whether the device computes in bfloat16 itself; most processors only imitate it."""
+    import torch
+
+    return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def use_threads(wish: int) -> int:
+    """Set and return the threads torch computes with; 0 asks for one per physical core.
+
+    More threads than cores make training slower by orders of magnitude, so a wish is capped.
+    OMP_NUM_THREADS counts as a wish where none was given.
+    """
+    import torch
+
+    cores = physical_cores()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads = min(wish or (int(given) if given.isdecimal() else 0) or cores, cores)
+    torch.set_num_threads(max(1, threads))
+    return max(1, threads)
+
+
+@contextlib.contextmanager
+def memory_errors(code: str = "models.out_of_memory") -> Iterator[None]:
+    """Turn every way torch says that memory ran out into the UserError `code`."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise UserError(code) from error
+    except RuntimeError as error:
+        text = str(error).lower()
+        if "not enough memory" in text or "out of memory" in text or "can't allocate" in text:
+            raise UserError(code) from error
+        raise

@@ -1,0 +1,1 @@
+"""Projects: a folder each, its configuration and its database."""

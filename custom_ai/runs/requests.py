@@ -1,0 +1,68 @@
+"""What to ask of each task: the options a run is started with, checked before it starts."""
+
+from pathlib import Path
+from typing import Any
+
+from custom_ai.datasets.generate import GenerateOptions
+from custom_ai.errors import UserError
+from custom_ai.evaluation.exam import ExamOptions
+from custom_ai.export import exporter as exporters
+from custom_ai.files import read_lines
+from custom_ai.models.catalogue import resolve
+from custom_ai.projects.project import Project, slug_of
+from custom_ai.providers import provider as providers
+from custom_ai.runs.tasks import trained_run
+from custom_ai.training import engine as engines
+from custom_ai.training.config import TrainingOptions, recommended
+
+Json = dict[str, Any]
+
+
+def documents(paths: list[Path]) -> Json:
+    """Read these files and folders."""
+    return {"paths": [str(path.expanduser().absolute()) for path in paths]}
+
+
+def samples(provider: str, wished: Json) -> Json:
+    """Write samples with this provider; raises UserError when it can't work here."""
+    if reason := providers.find(provider).unavailable():
+        raise UserError("datasets.provider_unavailable", name=provider, reason=reason)
+    return {"provider": provider, **GenerateOptions.parse(wished).model_dump()}
+
+
+def training(project: Project, wished: Json) -> Json:
+    """What is wished, and for the rest what suits the model and the number of samples."""
+    model = resolve(project.config.base_model)
+    count = len(read_lines(project.samples)[0])
+    options = TrainingOptions.parse({**recommended(model, count), **wished})
+    if reason := engines.find(options.engine).unavailable():
+        raise UserError("training.engine_unavailable", name=options.engine, reason=reason)
+    return options.model_dump()
+
+
+def export(
+    project: Project,
+    format_name: str,
+    wished: Json,
+    name: str | None = None,
+    run: int | None = None,
+) -> Json:
+    """Export the adapter of a training run (the newest finished one) under a name."""
+    exporter = exporters.find(format_name)
+    if reason := exporter.unavailable():
+        raise UserError("export.unavailable", format=format_name, reason=reason)
+    suffix = "" if format_name == "gguf" else f"-{format_name}"
+    return {
+        "format": format_name,
+        "name": slug_of(name or f"{project.slug}{suffix}"),
+        "train_run": trained_run(project, run).number,
+        **exporter.options.parse(wished).model_dump(),
+    }
+
+
+def evaluation(project: Project, wished: Json, run: int | None = None) -> Json:
+    """Hold the exam of base and tuned model."""
+    return {
+        "train_run": trained_run(project, run).number,
+        **ExamOptions.parse(wished).model_dump(),
+    }

@@ -1,0 +1,57 @@
+"""Settings of this installation, one JSON file in the user's data folder."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import platformdirs
+from pydantic import Field
+
+from custom_ai import files
+from custom_ai.errors import UserError
+from custom_ai.options import Options
+
+
+class Settings(Options):
+    """What holds for every project of this installation."""
+
+    texts: ClassVar[str] = "settings"
+
+    language: Literal["auto", "de", "en"] = "auto"
+    ollama_url: str = "http://127.0.0.1:11434"
+    openrouter_url: str = "https://openrouter.ai/api/v1"
+    threads: int = Field(default=0, ge=0, le=256)
+
+
+def home() -> Path:
+    """The folder that holds projects and settings: CUSTOM_AI_HOME, else the platform's place."""
+    if chosen := os.environ.get("CUSTOM_AI_HOME"):
+        return Path(chosen).expanduser().absolute()
+    return Path(platformdirs.user_data_dir("custom-ai", appauthor=False))
+
+
+def settings_file() -> Path:
+    """Where the settings lie."""
+    return home() / "settings.json"
+
+
+def load() -> Settings:
+    """Read the settings; defaults where nothing was set yet."""
+    path = settings_file()
+    if not path.exists():
+        return Settings()
+    values = files.read_json(path)
+    if not isinstance(values, dict):
+        raise UserError("errors.damaged_file", path=path, reason=type(values).__name__)
+    # An older version must be able to read the file of a newer one.
+    return Settings.parse({k: v for k, v in values.items() if k in Settings.model_fields})
+
+
+def change(key: str, value: Any) -> Settings:
+    """Set one value and save; raises UserError for an unknown key or a value that doesn't fit."""
+    name = key.replace("-", "_")
+    if name not in Settings.model_fields:
+        raise UserError("settings.unknown", key=key, known=", ".join(Settings.model_fields))
+    changed = Settings.parse({**load().model_dump(), name: value})
+    files.write_json(settings_file(), changed.model_dump())
+    return changed

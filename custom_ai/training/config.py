@@ -1,0 +1,60 @@
+"""What people can choose about a training, and what suits a model and a number of samples."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from custom_ai.models.catalogue import STARTER, TrainableModel
+from custom_ai.options import Options
+
+
+class TrainingOptions(Options):
+    """The options of a training; every engine reads the same ones."""
+
+    texts: ClassVar[str] = "training"
+
+    engine: str = "trl"
+    learning_rate: float = Field(default=2e-4, ge=1e-5, le=1e-3)
+    batch_size: int = Field(default=4, ge=1, le=16)
+    gradient_accumulation: int = Field(default=1, ge=1, le=64)
+    epochs: int = Field(default=3, ge=1, le=20)
+    lora_rank: int = Field(default=16, ge=8, le=64)
+    lora_alpha: int = Field(default=32, ge=16, le=64)
+    lora_dropout: float = Field(default=0.0, ge=0.0, le=0.5)
+    max_length: int = Field(default=512, ge=64, le=8192)
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: float = Field(default=0.03, ge=0.0, le=0.5)
+    weight_decay: float = Field(default=0.0, ge=0.0, le=0.3)
+    validation_share: float = Field(default=0.1, ge=0.0, le=0.5)
+    result: Literal["best", "last"] = "best"
+    seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    gradient_checkpointing: bool = False
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = Field(default=0, ge=0, le=256)
+    save_steps: int = Field(default=0, ge=0, le=100_000)
+    save_minutes: int = Field(default=10, ge=0, le=1440)
+
+
+# These change when something is saved or how fast it goes, but not what the model learns.
+WITHOUT_EFFECT = frozenset({"threads", "save_steps", "save_minutes"})
+
+# A tiny model needs large steps and many rounds to take up facts.
+_STARTER = {
+    "learning_rate": 1e-3,
+    "batch_size": 2,
+    "epochs": 20,
+    "lora_rank": 64,
+    "lora_alpha": 64,
+    # Facts by heart: the loss on samples of other passages rises while they are learnt.
+    "result": "last",
+}
+
+# Up to so many samples, so many epochs: few samples have to be seen more often.
+_EPOCHS = ((100, 8), (500, 5), (5000, 3))
+
+
+def recommended(model: TrainableModel, n_samples: int) -> dict[str, Any]:
+    """Options that suit the model and the number of samples; the others keep their defaults."""
+    if model.name == STARTER:
+        return dict(_STARTER)
+    return {"epochs": next((epochs for limit, epochs in _EPOCHS if n_samples <= limit), 2)}

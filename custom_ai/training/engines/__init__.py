@@ -1,0 +1,1 @@
+"""The engines: one file each, named like the engine, with its object engine."""

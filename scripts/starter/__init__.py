@@ -1,0 +1,1 @@
+"""How the starter model is made: its made-up texts, its tokenizer and its training."""

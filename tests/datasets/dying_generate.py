@@ -1,0 +1,107 @@
+"""Run by the tests in a process without threads: generate that dies, or runs out of disk.
+
+    python dying_generate.py kill|full BASE_URL TEMPLATE_PROJECT SCRATCH
+
+Each trial works on a copy of the template in a child of its own: first with the fault, then
+without. Prints one JSON line a trial.
+"""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from custom_ai.datasets.generate import GenerateOptions, generate
+from custom_ai.projects.project import Project
+from custom_ai.providers.provider import find
+from custom_ai.step import Step
+
+MODES = ("before", "torn", "after")
+CONCURRENCY = 3
+
+
+def run(project: Project, url: str, on_event: Any = lambda _: None) -> None:
+    options = GenerateOptions(
+        count=24, model="maker/model", base_url=url, concurrency=CONCURRENCY, retry_delay=0.01
+    )
+    generate(project, "openrouter", options, Step(project.folder, on_event, lambda: None))
+
+
+def in_child(work: Any) -> int:
+    """The exit status of `work` in a child: -9 when it was killed, 3 for a failure of the disk."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except OSError:
+            code = 3
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def die_at(number: int, mode: str) -> None:
+    """From now on the process dies at the n-th write to the journal."""
+    real = os.write
+    written = 0
+
+    def write(handle: int, data: Any) -> int:
+        nonlocal written
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("sft_journal.jsonl"):
+            written += 1
+            if written == number:
+                if mode != "before":
+                    real(handle, data if mode == "after" else data[: len(data) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+        return real(handle, data)
+
+    os.write = write
+
+
+def fill_disk(project: Project, room: int) -> Any:
+    """An event handler that lets files grow by `room` bytes, from the first event on."""
+
+    def on_event(_: Any) -> None:
+        if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY:
+            limit = project.journal.stat().st_size + room
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    return on_event
+
+
+def main(kind: str, url: str, template: Path, scratch: Path) -> None:
+    find("openrouter")
+    trials: list[tuple[str, int]]
+    if kind == "kill":
+        trials = [(mode, number) for number in range(1, 40) for mode in MODES]
+    else:
+        trials = [("full", room) for room in range(0, 9000, 700)]
+    for mode, number in trials:
+        project = Project(scratch / f"{mode}-{number}")
+        shutil.copytree(template, project.folder)
+
+        def fail(project: Project = project, mode: str = mode, number: int = number) -> None:
+            if mode == "full":
+                run(project, url, fill_disk(project, number))
+            else:
+                die_at(number, mode)
+                run(project, url)
+
+        first = in_child(fail)
+        journal = project.journal.read_bytes()
+        second = in_child(lambda project=project: run(project, url))
+        shown = {"mode": mode, "number": number, "first": first, "second": second}
+        print(json.dumps({**shown, "journal": journal.decode("utf-8", "replace")}), flush=True)
+        if first == 0:
+            break
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))

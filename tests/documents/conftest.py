@@ -1,0 +1,205 @@
+"""What the tests of documents share: tiny tokenizers, projects, PDFs made by hand."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from custom_ai.documents import tokens
+from custom_ai.projects import project
+from custom_ai.step import Event, Step
+
+CORPUS = [
+    "Der Mietvertrag endet mit Ablauf der Frist. Die Wohnung ist besenrein zu übergeben.",
+    "The tenant returns the flat in good order. Notice must be given in writing.",
+    "Größe, Straße, Übermut und Ärger; z. B. am 3. Oktober 2026 um 10:30 Uhr.",
+    "# Überschrift\n\nText mit Umlauten.\n\n- Punkt eins\n- Punkt zwei\n",
+    "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。",
+    "def main() -> None:\n    print('hello')\n",
+]
+
+
+@pytest.fixture(scope="session")
+def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three kinds of real tokenizer, tiny: byte-level BPE, WordPiece, Unigram with metaspace."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False)
+    )
+
+    wordpiece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    wordpiece.normalizer = normalizers.BertNormalizer()
+    wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    wordpiece.train_from_iterator(
+        CORPUS,
+        trainers.WordPieceTrainer(vocab_size=400, special_tokens=["[UNK]"], show_progress=False),
+    )
+
+    unigram = Tokenizer(models.Unigram())
+    unigram.normalizer = normalizers.NFKC()
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.train_from_iterator(
+        CORPUS,
+        trainers.UnigramTrainer(
+            vocab_size=200, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
+        ),
+    )
+
+    found = {}
+    for name, tokenizer in (("bpe", bpe), ("wordpiece", wordpiece), ("unigram", unigram)):
+        found[name] = folder / f"{name}.json"
+        tokenizer.save(str(found[name]))
+    return found
+
+
+@pytest.fixture(scope="session")
+def tokenizer_file(tokenizer_files: dict[str, Path]) -> Path:
+    return tokenizer_files["bpe"]
+
+
+@pytest.fixture(scope="session")
+def counter(tokenizer_file: Path) -> tokens.Tokens:
+    return tokens.load(tokenizer_file, "tiny")
+
+
+@pytest.fixture
+def a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> project.Project:
+    monkeypatch.setenv("CUSTOM_AI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CUSTOM_AI_LANGUAGE", "en")
+    return project.create("Test")
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def step(tmp_path: Path, events: list[Event]) -> Step:
+    return Step(tmp_path / "step", events.append, lambda: None)
+
+
+MakePdf = Callable[..., Path]
+
+
+@pytest.fixture
+def make_pdf(tmp_path: Path) -> MakePdf:
+    """make_pdf(name, pages, outline=(), image=False, encrypt=False): a real, small PDF.
+
+    pages: one list per page of lines, each a text or (text, size) or (text, size, y).
+    outline: (title, page index) pairs.
+    """
+
+    def make(
+        name: str,
+        pages: list[list[object]],
+        outline: tuple[tuple[str, int], ...] = (),
+        image: bool = False,
+        encrypt: bool = False,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_pdf(pages, outline, image, encrypt))
+        return path
+
+    return make
+
+
+def _pdf(
+    pages: list[list[object]], outline: tuple[tuple[str, int], ...], image: bool, encrypt: bool
+) -> bytes:
+    objects: list[bytes] = []
+
+    def add(body: bytes) -> int:
+        objects.append(body)
+        return len(objects)
+
+    catalogue, tree, font, picture = (add(b"") for _ in range(4))
+    objects[font - 1] = (
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    )
+    pixels = zlib.compress(bytes(range(256)) * 4)
+    objects[picture - 1] = _stream(
+        pixels,
+        b"/Type /XObject /Subtype /Image /Width 32 /Height 32 /ColorSpace /DeviceGray"
+        b" /BitsPerComponent 8 /Filter /FlateDecode ",
+    )
+    numbers = []
+    for lines in pages:
+        content = add(_stream(_content(lines) + (b"q 500 0 0 700 50 50 cm /P Do Q" * image)))
+        numbers.append(
+            add(
+                b"<< /Type /Page /Parent %d 0 R /MediaBox [0 0 595 842] /Contents %d 0 R"
+                b" /Resources << /Font << /F %d 0 R >> /XObject << /P %d 0 R >> >> >>"
+                % (tree, content, font, picture)
+            )
+        )
+    kids = b" ".join(b"%d 0 R" % number for number in numbers)
+    objects[tree - 1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, len(numbers))
+    marks = b""
+    if outline:
+        root = len(objects) + 1
+        entries = [root + 1 + n for n in range(len(outline))]
+        add(
+            b"<< /Type /Outlines /First %d 0 R /Last %d 0 R /Count %d >>"
+            % (entries[0], entries[-1], len(entries))
+        )
+        for n, (title, page) in enumerate(outline):
+            following = b" /Next %d 0 R" % entries[n + 1] if n + 1 < len(entries) else b""
+            text = title.encode("utf-16").hex().encode()
+            add(
+                b"<< /Title <%s> /Parent %d 0 R /Dest [%d 0 R /Fit]%s >>"
+                % (text, root, numbers[page], following)
+            )
+        marks = b" /Outlines %d 0 R" % root
+    objects[catalogue - 1] = b"<< /Type /Catalog /Pages %d 0 R%s >>" % (tree, marks)
+    lock = b""
+    if encrypt:
+        # Check values that no password fits: the file asks for one.
+        secret = b"00" * 32
+        number = add(b"<< /Filter /Standard /V 1 /R 2 /O <%s> /U <%s> /P -1 >>" % (secret, secret))
+        lock = b" /Encrypt %d 0 R /ID [<%s> <%s>]" % (number, secret[:32], secret[:32])
+    return _file(objects, b"/Root %d 0 R%s" % (catalogue, lock))
+
+
+def _content(lines: list[object]) -> bytes:
+    out = b""
+    y = 780.0
+    for line in lines:
+        given: tuple[object, ...] = line if isinstance(line, tuple) else (line,)
+        defaults: tuple[object, ...] = ("", 10, None)
+        text, size, at = given + defaults[len(given) :]
+        assert isinstance(size, int)
+        y = float(at) if isinstance(at, (int, float)) else y
+        shown = str(text).encode("cp1252").replace(b"\\", b"\\\\")
+        shown = shown.replace(b"(", b"\\(").replace(b")", b"\\)")
+        out += b"BT /F %d Tf 60 %.1f Td (%s) Tj ET\n" % (size, y, shown)
+        y -= 1.2 * size
+    return out
+
+
+def _stream(data: bytes, entries: bytes = b"") -> bytes:
+    return b"<< %s/Length %d >>\nstream\n%s\nendstream" % (entries, len(data), data)
+
+
+def _file(objects: list[bytes], trailer: bytes) -> bytes:
+    out = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
+    offsets = []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return out + b"trailer << /Size %d %s >>\nstartxref\n%d\n%%%%EOF\n" % (
+        len(objects) + 1,
+        trailer,
+        start,
+    )

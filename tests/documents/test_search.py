@@ -1,0 +1,128 @@
+"""Search: finds what a person means, survives what a person types."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from custom_ai.documents import library
+from custom_ai.documents.search import Hit, search
+from custom_ai.projects.project import Project
+from custom_ai.step import Step
+
+DOCUMENTS = {
+    "haus.md": "# Haus\n\n## Ordnung\n\nDie Häuser in der Hauptstraße sind groß und schön.",
+    "miete.txt": "Die Kündigungsfrist beträgt drei Monate; die Miete ist am Monatsersten fällig.",
+    "both.txt": "Die Miete der Häuser: eine kurze Notiz über die Kündigung.",
+    "flat.txt": "The tenant pays the rent. C++ is not spoken here; foo_bar neither.",
+}
+
+
+@pytest.fixture
+def filled(a_project: Project, step: Step, tokenizer_file: Path, tmp_path: Path) -> Project:
+    for name, text in DOCUMENTS.items():
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / name for name in DOCUMENTS]
+    assert library.add(a_project, paths, step, tokenizer_file, "tiny").added == 4
+    return a_project
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.filename for hit in hits]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("Wann ist die Miete fällig?", "miete.txt"),
+        ("Kündigungsfrist", "miete.txt"),
+        ("kundigungsfrist", "miete.txt"),
+        ("Kuendigungsfrist", "miete.txt"),
+        ("Hauser Hauptstraße schon", "haus.md"),
+        ("Hauptstrasse", "haus.md"),
+        ("hauptst", "haus.md"),
+        ("Ha\u0308user Hauptstraße", "haus.md"),
+        ("who pays the rent", "flat.txt"),
+        ("foo_bar", "flat.txt"),
+        ("flat.txt", "flat.txt"),
+    ],
+)
+def test_the_right_document_comes_first(filled: Project, query: str, first: str) -> None:
+    assert names(search(filled, query))[0] == first
+
+
+def test_all_words_come_before_some_words(filled: Project) -> None:
+    found = names(search(filled, "Miete Häuser"))
+    assert found[0] == "both.txt"
+    assert set(found) == {"both.txt", "haus.md", "miete.txt"}
+
+
+def test_a_hit_says_where_it_is_and_what_it_found(filled: Project) -> None:
+    hit = search(filled, "schön Häuser")[0]
+    assert (hit.page, hit.heading_path, hit.chunk_index) == (None, ["Haus"], 0)
+    assert hit.document == library.list_all(filled)[2].id
+    assert [hit.snippet[a:b] for a, b in hit.highlights] == ["Häuser", "schön"]
+    assert hit.snippet in hit.chunk_text
+    assert hit.score > 0
+    assert hit.as_json()["filename"] == "haus.md"
+
+
+def test_a_short_last_word_finds_no_longer_ones(filled: Project) -> None:
+    assert search(filled, "ten") == []
+    assert names(search(filled, "tena")) == ["flat.txt"]
+
+
+def test_the_limit_is_kept(filled: Project) -> None:
+    assert len(search(filled, "die Miete Häuser", limit=2)) == 2
+    assert search(filled, "Miete", limit=0) == []
+
+
+def test_words_that_say_nothing_count_only_by_themselves(filled: Project) -> None:
+    assert "haus.md" not in names(search(filled, "die Miete und der"))
+    assert len(search(filled, "die")) == 3
+
+
+def test_an_empty_project_finds_nothing(a_project: Project) -> None:
+    assert search(a_project, "Miete") == []
+
+
+TYPED = st.text(max_size=40) | st.sampled_from(
+    ['"', "C++ AND (", "NEAR(", "col:x", "-x", "*", "^a", "a OR", "''", "{a b}:c", "\0a", "\ud800"]
+)
+
+
+@given(query=TYPED)
+@example(query=" ".join(f"wort{n}" for n in range(5_000)))
+@example(query="a" * 100_000)
+@example(query="² ½ Ⅷ ٣ _ __")
+@example(query="\ufdd0Miete\ufdd1")
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nothing_that_is_typed_is_an_error(filled: Project, query: str) -> None:
+    for hit in search(filled, query):
+        assert all(0 <= a < b <= len(hit.snippet) for a, b in hit.highlights)
+
+
+def test_marks_in_the_text_itself_are_no_error(
+    a_project: Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("Miete \ufdd0 und \ufdd1 Kaution")
+    library.add(a_project, [tmp_path / "a.txt"], step, tokenizer_file, "tiny")
+    assert names(search(a_project, "kaution")) == ["a.txt"]
+
+
+def test_the_page_of_a_pdf_is_named(
+    a_project: Project,
+    step: Step,
+    tokenizer_file: Path,
+    make_pdf: Callable[..., Path],
+) -> None:
+    lines = [f"Zeile {n} über die Wohnung und ihre Miete" for n in range(55)]
+    path = make_pdf("a.pdf", [lines, [*lines, "Das Zauberwort"], lines])
+    library.add(a_project, [path], step, tokenizer_file, "tiny")
+    hit = search(a_project, "Zauberwort")[0]
+    assert hit.page in (1, 2)
+    assert "Zauberwort" in hit.snippet

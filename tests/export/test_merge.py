@@ -1,0 +1,111 @@
+"""Merging gives a folder that others load as well, says the same as base and adapter, or fails."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from custom_ai.errors import UserError
+from custom_ai.export.merge import mean_divergence, merge
+from custom_ai.export.reference import Reference
+from custom_ai.step import Step
+
+Folder = Callable[[str], Path]
+
+
+def test_the_merged_model_says_what_base_and_adapter_say(
+    model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    base, adapter, target = model_folder("qwen2"), adapter_folder("qwen2"), tmp_path / "merged"
+    merge(str(base), adapter, target, step)
+    tokens = list(range(5, 60))
+    plain, beside, merged = (
+        Reference(*where).log_probabilities(tokens, 54)
+        for where in ((base,), (base, adapter), (target,))
+    )
+    assert mean_divergence(beside, merged) < 1e-6
+    assert mean_divergence(plain, merged) > 1e-3
+
+
+def test_other_programs_find_what_they_look_for(
+    model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    target = tmp_path / "merged"
+    merge(str(model_folder("llama3")), adapter_folder("llama3"), target, step, "bfloat16")
+    config = json.loads((target / "config.json").read_text())
+    assert config["rope_theta"] == 500000.0
+    assert config["dtype"] == "bfloat16"
+    assert {t.dtype for t in load_file(target / "model.safetensors").values()} == {torch.bfloat16}
+    settings = json.loads((target / "tokenizer_config.json").read_text())
+    assert settings["chat_template"] == (target / "chat_template.jinja").read_text()
+    generation = json.loads((target / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == [2]
+
+
+def test_the_end_of_a_turn_comes_before_the_end_of_a_text(
+    model_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(model_folder("plain"), base)
+    path = base / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "eos_token": "<|endoftext|>"}))
+    merge(str(base), None, tmp_path / "merged", step)
+    generation = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == [2, 0]
+
+
+def test_a_thinking_template_is_fixed_to_what_was_trained(
+    model_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    merge(str(model_folder("qwen3")), None, tmp_path / "merged", step)
+    tokenizer = Reference(tmp_path / "merged").tokenizer
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_an_adapter_of_another_model_is_refused(
+    model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        merge(str(model_folder("qwen3")), adapter_folder("qwen2"), tmp_path / "merged", step)
+    assert caught.value.code == "export.adapter_does_not_fit"
+    assert list(tmp_path.glob("merged*")) == []
+
+
+def test_a_folder_without_safetensors_is_no_adapter(
+    model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    copy = tmp_path / "adapter"
+    shutil.copytree(adapter_folder("qwen2"), copy)
+    (copy / "adapter_model.safetensors").rename(copy / "adapter_model.bin")
+    with pytest.raises(UserError) as caught:
+        merge(str(model_folder("qwen2")), copy, tmp_path / "merged", step)
+    assert caught.value.code == "export.no_adapter"
+
+
+def test_a_merge_that_changes_the_answers_is_refused(
+    model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(model_folder("qwen2"), base)
+    weights = load_file(base / "model.safetensors")
+    # So large that the steps between bfloat16 numbers drown the differences between logits.
+    weights["model.norm.weight"] *= 300
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError) as caught:
+        merge(str(base), adapter_folder("qwen2"), tmp_path / "merged", step, "bfloat16")
+    assert caught.value.code == "export.failed.merge"
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_base_model_that_is_gone_is_named(step: Step, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        merge(str(tmp_path / "gone"), None, tmp_path / "merged", step)
+    assert caught.value.code == "export.no_base"

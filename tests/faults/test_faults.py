@@ -1,0 +1,180 @@
+"""Killed or out of disk at the n-th write, for every n: the same command again completes the work.
+
+What comes out must be what an undisturbed run makes: nothing lost, nothing doubled.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custom_ai.files import read_lines
+from custom_ai.projects import project as projects
+from custom_ai.projects.project import Project
+from custom_ai.runs import requests, runner
+
+PROGRAM = Path(__file__).with_name("faulty_worker.py")
+TIMEOUT_SECONDS = 900
+
+# Training and exporting are slow: these writes stand for all of them. The engines' and exporters'
+# own tests go through every write.
+SOME = [1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 41, 50, 64, 80]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A small project that went through the whole chain undisturbed."""
+    home = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUSTOM_AI_HOME", str(home))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        documents = home / "documents"
+        documents.mkdir()
+        for number, place in enumerate(("Nordturm", "Hafenhaus", "Sternwarte", "Mühle")):
+            (documents / f"{place}.md").write_text(_text(place, number), encoding="utf-8")
+        project = projects.create("chain")
+        _do(project, "documents", requests.documents([documents]))
+        _do(project, "samples", requests.samples("extractive", {"count": 30}))
+        wished = {"epochs": 2, "batch_size": 4, "save_steps": 2}
+        train = _do(project, "train", requests.training(project, wished))
+        _do(project, "export", requests.export(project, "gguf", {"quantization": "q8_0"}))
+        _do(project, "evaluate", requests.evaluation(project, {"max_tokens": 12, "limit": 6}))
+        assert train["steps"] > 2
+        yield project
+
+
+@pytest.mark.parametrize("fault", ["kill", "full"])
+@pytest.mark.parametrize("task", ["documents", "samples", "train", "export", "evaluate"])
+def test_the_same_command_completes_the_work_after_a_fault_at_any_write(
+    task: str, fault: str, chain: Project, tmp_path: Path
+) -> None:
+    template = tmp_path / "template"
+    options = _before(task, chain, template)
+    expected = DIGESTS[task](chain)
+    numbers = SOME if task in ("train", "export") else []
+    trials = _trials(fault, task, options, template, tmp_path / "scratch", numbers)
+    assert len(trials) > 10
+    for trial in trials:
+        project = Project(Path(trial["folder"]))
+        assert trial["state"] == "finished", trial
+        assert trial["again"] == 0, trial
+        assert DIGESTS[task](project) == expected, trial
+        assert not list(project.folder.rglob("*.tmp")), trial
+        assert not list(project.folder.rglob("*.partial")), trial
+    if fault == "kill":
+        assert trials[0]["first"] == -9
+    else:
+        assert trials[0]["first"] == 1
+
+
+def _before(task: str, chain: Project, template: Path) -> dict[str, Any]:
+    """Make `template` the project as it was before the task; returns the task's options."""
+    shutil.copytree(chain.folder, template)
+    project = Project(template)
+    own = [folder for folder in project.runs.iterdir() if folder.name.endswith(f"-{task}")]
+    options: dict[str, Any] = json.loads((own[0] / "run.json").read_text("utf-8"))["options"]
+    for folder in own:
+        shutil.rmtree(folder)
+    if task == "documents":
+        project.database.unlink()
+    if task == "samples":
+        project.samples.unlink()
+        project.journal.unlink()
+    if task == "export":
+        shutil.rmtree(project.models)
+    return options
+
+
+def _trials(
+    fault: str, task: str, options: Any, template: Path, scratch: Path, numbers: list[int]
+) -> list[dict[str, Any]]:
+    scratch.mkdir()
+    command = [sys.executable, str(PROGRAM), fault, task, json.dumps(options), template, scratch]
+    done = subprocess.run(
+        [str(word) for word in [*command, *numbers]],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [trial for trial in found if trial["first"] != 0]
+
+
+def _documents(project: Project) -> Any:
+    with contextlib.closing(sqlite3.connect(project.database)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        db.execute("INSERT INTO documents_fts (documents_fts) VALUES ('integrity-check')")
+        sources = db.execute("SELECT sha256, filename, n_chunks FROM sources ORDER BY 1")
+        chunks = db.execute(
+            "SELECT filename, chunk_index, chunk_text, metadata FROM documents ORDER BY 1, 2"
+        )
+        return sources.fetchall(), chunks.fetchall()
+
+
+def _samples(project: Project) -> Any:
+    answers = [r["id"] for r in read_lines(project.journal)[0] if r.get("type") == "answer"]
+    assert len(answers) == len(set(answers))
+    rows = [(r["id"], r["instruction"], r["output"], r["split"]) for r in _rows(project)]
+    return sorted(rows)
+
+
+def _rows(project: Project) -> list[Any]:
+    return read_lines(project.samples)[0]
+
+
+def _adapter(project: Project) -> Any:
+    (adapter,) = project.runs.glob("*-train/adapter/adapter_model.safetensors")
+    return hashlib.sha256(adapter.read_bytes()).hexdigest()
+
+
+def _gguf(project: Project) -> Any:
+    (gguf,) = project.models.glob("*/*.gguf")
+    assert (gguf.parent / "acceptance.json").exists()
+    return hashlib.sha256(gguf.read_bytes()).hexdigest()
+
+
+def _exam(project: Project) -> Any:
+    (report,) = project.runs.glob("*-evaluate/report.json")
+    return json.loads(report.read_text("utf-8"))
+
+
+DIGESTS = {
+    "documents": _documents,
+    "samples": _samples,
+    "train": _adapter,
+    "export": _gguf,
+    "evaluate": _exam,
+}
+
+
+def _do(project: Project, task: str, options: dict[str, Any]) -> dict[str, Any]:
+    run, _ = runner.start(project, task, options)
+    runner.wait(run)
+    assert run.state == "finished", run.log.read_text("utf-8")
+    return run.result() or {}
+
+
+def _text(place: str, number: int) -> str:
+    things = ("Glocke", "Lampe", "Waage", "Leiter", "Kurbel", "Pfeife")
+    lines = [f"# {place}", ""]
+    for n, thing in enumerate(things):
+        lines += [
+            f"## Die {thing} im Haus {place}",
+            "",
+            f"Die {thing} von {place} ist ein Gerät aus dem Jahr {1700 + 10 * n + number}. "
+            f"Sie wiegt {3 + n} Kilogramm und wird von {n + 2} Personen bedient. "
+            f"Jeden Abend um {n + 14}:{10 + number} Uhr wird die {thing} mit Öl gepflegt.",
+            "",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,178 @@
+"""A run lives in its folder: started, watched, paused, continued, killed."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from custom_ai import files
+from custom_ai.errors import UserError
+from custom_ai.projects import project as projects
+from custom_ai.projects.lock import writing
+from custom_ai.projects.project import Project
+from custom_ai.runs import run as runs
+from custom_ai.runs import runner
+from custom_ai.runs.run import Run
+
+WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def project() -> Project:
+    return projects.create("thesis")
+
+
+@pytest.fixture
+def many_documents(tmp_path: Path) -> dict[str, list[str]]:
+    """Enough files for a run that can be caught at work."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(150):
+        text = f"# Station {number}\n\nThe lamp of station {number} burns with oil {number}.\n" * 20
+        (folder / f"{number:03}.md").write_text(text, encoding="utf-8")
+    return {"paths": [str(folder)]}
+
+
+def test_a_run_works_in_its_own_process_and_leaves_its_result(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The bell rings at noon.\n", encoding="utf-8")
+    run, continued = runner.start(project, "documents", {"paths": [str(tmp_path / "a.txt")]})
+    assert not continued
+    events = list(runner.events(run))
+    assert run.state == "finished"
+    assert (run.result() or {})["added"] == 1
+    assert [e["state"] for e in events if e["kind"] == "state"] == ["running", "finished"]
+    assert not (run.folder / ".reserve").exists()
+
+
+def test_a_failed_run_says_why(project: Project) -> None:
+    run, _ = runner.start(project, "train", {"epochs": 999})
+    runner.wait(run)
+    assert run.state == "failed"
+    with pytest.raises(UserError, match="epochs"):
+        run.raise_error()
+    assert "Traceback" in run.log.read_text(encoding="utf-8")
+
+
+def test_a_killed_run_is_interrupted_and_the_same_command_continues_it(
+    project: Project, many_documents: dict[str, list[str]]
+) -> None:
+    run, _ = runner.start(project, "documents", many_documents)
+    _wait_for_progress(run)
+    os.kill(run.pid or 0, signal.SIGKILL)
+    runner.wait(run)
+    assert run.state == "interrupted"
+    again, continued = runner.start(project, "documents", many_documents)
+    assert (again, continued) == (run, True)
+    runner.wait(again)
+    result = run.result() or {}
+    assert result["added"] + result["unchanged"] == 150
+    assert result["unchanged"] > 0
+
+
+def test_a_run_pauses_when_asked_and_continues(
+    project: Project, many_documents: dict[str, list[str]]
+) -> None:
+    run, _ = runner.start(project, "documents", many_documents)
+    _wait_for_progress(run)
+    runner.ask(run, "pause")
+    runner.wait(run)
+    assert run.state == "paused"
+    assert run.pid is None
+    runner.resume(run)
+    runner.wait(run)
+    assert run.state == "finished"
+
+
+def test_a_second_start_joins_the_same_run_and_is_refused_for_another(
+    project: Project, many_documents: dict[str, list[str]], tmp_path: Path
+) -> None:
+    run, _ = runner.start(project, "documents", many_documents)
+    try:
+        assert runner.start(project, "documents", many_documents) == (run, True)
+        with pytest.raises(UserError, match=f"run {run.number}"):
+            runner.start(project, "documents", {"paths": [str(tmp_path)]})
+    finally:
+        runner.ask(run, "cancel")
+        runner.wait(run)
+    assert run.state == "cancelled"
+
+
+def test_a_worker_gives_way_to_another_writer_of_the_project(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The bell rings at noon.\n", encoding="utf-8")
+    with writing(project, "samples import"):
+        run, _ = runner.start(project, "documents", {"paths": [str(tmp_path)]})
+        runner.wait(run)
+    assert run.state == "failed"
+    assert "samples import" in (run.error() or {})["message"]
+
+
+def test_a_number_that_belongs_to_another_process_now_is_not_taken_for_the_run(
+    project: Project,
+) -> None:
+    run = runs.create(project, "documents", {}, {})
+    run.set_state("running")
+    files.write_json(run.folder / "process.json", {"pid": os.getpid(), "started": 1.0})
+    assert run.state == "interrupted"
+
+
+def test_a_finished_run_is_found_again_only_while_its_inputs_are_the_same(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The bell rings at noon.\n", encoding="utf-8")
+    options = {"paths": [str(tmp_path / "a.txt")]}
+    run, _ = runner.start(project, "documents", options)
+    runner.wait(run)
+    assert runner.finished(project, "documents", options) == run
+    assert runner.finished(project, "documents", {"paths": ["other"]}) is None
+
+
+def test_a_cancelled_run_is_not_continued(project: Project) -> None:
+    run = runs.create(project, "documents", {"paths": ["x"]}, {})
+    run.set_state("failed")
+    runner.ask(run, "cancel")
+    assert run.state == "cancelled"
+    with pytest.raises(UserError):
+        runner.resume(run)
+    new, continued = runner.start(project, "documents", {"paths": ["x"]})
+    assert new.number == 2
+    assert not continued
+    runner.wait(new)
+
+
+def test_a_half_made_run_folder_is_no_run(project: Project) -> None:
+    (project.runs / "0007-train").mkdir()
+    assert runs.all_runs(project) == []
+    assert runs.create(project, "train", {}, {}).number == 8
+
+
+def test_unknown_runs_are_named(project: Project) -> None:
+    with pytest.raises(UserError, match="no runs yet"):
+        runs.find(project)
+    runs.create(project, "documents", {}, {})
+    with pytest.raises(UserError, match="no run 9"):
+        runs.find(project, 9)
+
+
+def test_an_unexpected_failure_points_to_the_log(project: Project) -> None:
+    run = runs.create(project, "documents", {"wrong": 1}, {})
+    runner.launch(run)
+    runner.wait(run)
+    error = run.error() or {}
+    assert error["code"] == "errors.unexpected"
+    assert str(run.log) in error["hint"]
+    assert "KeyError" in run.log.read_text(encoding="utf-8")
+
+
+def _wait_for_progress(run: Run) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if any(e["kind"] == "progress" for e in run.read_events()[0]):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no progress within {WAIT_SECONDS} s: {run.log.read_text('utf-8')}")
