@@ -16,11 +16,15 @@ from typing import Any, Literal
 
 import psutil
 
+from custom_ai import settings
 from custom_ai.texts import t
 
 GIB = 1024**3
 MIN_RAM_GIB = 16
 MIN_DISK_GIB = 10
+
+# Bytes. Below this a matrix product is over before a second thread has woken up.
+_SMALL_MODEL = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,24 @@ def physical_cores() -> int:
     """Cores this process may use, without hyper-threads; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(psutil.cpu_count(logical=False) or 1, allowed or 1))
+
+
+def threads_for(wish: int, model_bytes: int | None) -> int:
+    """How many threads to compute with: the wish, else the settings', else OMP_NUM_THREADS.
+
+    Where all are silent (0), we choose. Threads that wait for a core others use make training
+    slower by orders of magnitude, so no wish goes beyond the physical cores, and the choice leaves
+    out the cores that are busy. A small model gains nothing from a second thread.
+    model_bytes: size of the model's weights, None if unknown.
+    """
+    cores = physical_cores()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    wish = wish or settings.load().threads or (int(given) if given.isdecimal() else 0)
+    if wish:
+        return min(wish, cores)
+    if model_bytes is not None and model_bytes < _SMALL_MODEL:
+        return 1
+    return max(1, cores - round(psutil.getloadavg()[0]))
 
 
 def _nvidia() -> tuple[str, int] | None:

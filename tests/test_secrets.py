@@ -1,5 +1,6 @@
 """Keys are found where they were put, and nobody else gets to see them."""
 
+import os
 import pickle
 import stat
 import sys
@@ -76,13 +77,13 @@ def test_without_a_keyring_a_key_lies_in_a_file_only_its_owner_can_read() -> Non
 
 def test_the_file_is_private_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     modes = []
-    real = secrets.os.replace
+    real = os.replace
 
     def look(source: Path, target: Path) -> None:
         modes.append(stat.S_IMODE(Path(source).stat().st_mode))
         real(source, target)
 
-    monkeypatch.setattr(secrets.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     secrets.save("openrouter", KEY)
     assert modes == [0o600] or sys.platform == "win32"
 

@@ -74,7 +74,9 @@ def test_the_language_follows_the_system(
 
 def _is_used(key: str, literal: set[str], dynamic: tuple[str, ...], source: str) -> bool:
     base = key.removesuffix(".hint")
-    if base in literal or key.startswith(dynamic) or ".option." in key:
+    if base in literal or f'"{base}"' in source:
+        return True
+    if key.startswith(dynamic) or ".option." in key:
         return True
     # A key may be put together from a stem that stands in the code as a string of its own.
     return f'"{key.partition(".")[2]}"' in source or f'"{base.partition(".")[2]}"' in source

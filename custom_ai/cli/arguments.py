@@ -69,12 +69,12 @@ def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo, te
     elif get_origin(kind) is Literal:
         parser.add_argument(flag(name), choices=get_args(kind), default=None, help=help_text)
     else:
-        reader: type | Callable[[str], Any] = {int: int, float: _number}.get(kind, str)
+        readers: dict[Any, Callable[[str], Any]] = {int: int, float: _number}
         parser.add_argument(
             flag(name),
-            type=reader,
+            type=readers.get(kind, str),
             default=None,
-            metavar="NUMBER" if kind in (int, float) else "TEXT",
+            metavar="NUMBER" if kind in readers else "TEXT",
             help=help_text,
         )
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom_ai import settings
 from custom_ai.errors import UserError
 from custom_ai.models.chat_template import end_tokens
 from custom_ai.models.loading import load_model, memory_errors, use_threads
@@ -39,7 +38,7 @@ class Reference:
     def __init__(self, path: str | Path, adapter: Path | None = None) -> None:
         import torch
 
-        use_threads(settings.load().threads)
+        use_threads(0, path)
         self.model, self.tokenizer = load_model(path, torch.float32)
         if adapter is not None:
             self.model = _with_adapter(self.model, adapter)

@@ -1,13 +1,12 @@
 """Bring a model into memory: its weights, the device, the threads, and what memory errors mean."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from custom_ai.errors import UserError
-from custom_ai.hardware import physical_cores
+from custom_ai.hardware import threads_for
 from custom_ai.models.chat_template import ensure_template
 
 
@@ -53,19 +52,15 @@ def bf16_is_fast(device: str) -> bool:
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def use_threads(wish: int) -> int:
-    """Set and return the threads torch computes with; 0 asks for one per physical core.
-
-    More threads than cores make training slower by orders of magnitude, so a wish is capped.
-    OMP_NUM_THREADS counts as a wish where none was given.
-    """
+def use_threads(wish: int, model: str | Path) -> int:
+    """Set and return the threads torch computes with; see `hardware.threads_for`."""
     import torch
 
-    cores = physical_cores()
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = min(wish or (int(given) if given.isdecimal() else 0) or cores, cores)
-    torch.set_num_threads(max(1, threads))
-    return max(1, threads)
+    # A hub id is no folder here: what people fetch from the hub is never small.
+    sizes = [file.stat().st_size for file in Path(model).glob("*.safetensors")]
+    threads = threads_for(wish, sum(sizes) or None)
+    torch.set_num_threads(threads)
+    return threads
 
 
 @contextlib.contextmanager

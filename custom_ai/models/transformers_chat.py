@@ -39,7 +39,7 @@ class TransformersChat:
     def __init__(self, path: str | Path, adapter: Path | None = None, threads: int = 0) -> None:
         import torch
 
-        use_threads(threads)
+        use_threads(threads, path)
         self._torch = torch
         self._device = best_device()
         dtype = torch.bfloat16 if bf16_is_fast(self._device) else torch.float32

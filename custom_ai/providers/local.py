@@ -16,9 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
 
-from custom_ai import settings
 from custom_ai.errors import UserError
-from custom_ai.hardware import physical_cores
+from custom_ai.hardware import threads_for
 from custom_ai.providers.gguf_header import read_header
 from custom_ai.texts import t
 
@@ -81,7 +80,7 @@ class LlamaCpp:
         self, path: Path, threads: int = 0, context: int = 4096, log: Path | None = None
     ) -> None:
         self._path = path
-        self._threads = _threads(threads)
+        self._threads = threads
         self._context = context
         self._log_file = log
         self._key = secrets.token_urlsafe(32)
@@ -180,7 +179,8 @@ class LlamaCpp:
     def _start(self, context: int) -> None:
         self._log = self._open_log()
         command = [sys.executable, "-m", "custom_ai.providers.llama_worker"]
-        arguments = [str(self._path), str(self._threads), str(context)]
+        threads = threads_for(self._threads, self._path.stat().st_size)
+        arguments = [str(self._path), str(threads), str(context)]
         package = str(Path(__file__).parents[2])
         search = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
@@ -255,13 +255,6 @@ class LlamaCpp:
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - _LOG_TAIL))
         return self._log.read().decode("utf-8", "replace")
-
-
-def _threads(wish: int) -> int:
-    # Threads that wait for each other spin: one too many makes llama.cpp many times slower.
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    wish = wish or settings.load().threads or (int(given) if given.isdecimal() else 0)
-    return min(wish or physical_cores(), physical_cores())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

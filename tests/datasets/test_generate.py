@@ -215,9 +215,12 @@ def test_answers_under_way_are_kept_when_the_credit_ends(project: Project) -> No
 
 def test_a_server_that_vanishes_stops_the_run_and_nothing_is_given_up(project: Project) -> None:
     with FaultServer(delay=0.02) as server:
-        server.on_answer = lambda: (
-            server.answered.total() < 3 or threading.Thread(target=server.stop).start()
-        )
+
+        def vanish() -> None:
+            if server.answered.total() >= 3:
+                threading.Thread(target=server.stop).start()
+
+        server.on_answer = vanish
         with pytest.raises(RunFatal) as caught:
             _generate(project, server, concurrency=1)
     assert caught.value.code == "providers.not_reachable"

@@ -49,7 +49,7 @@ class Fault:
                 self._strike()
             return real_write(handle, data)
 
-        os.write = write  # type: ignore[assignment]
+        os.write = write
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":

@@ -45,9 +45,7 @@ def test_the_model_loads_and_suits_q4_k(tokenizer: PreTrainedTokenizerBase) -> N
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_the_tokenizer_gives_back_every_text(
-    tokenizer: PreTrainedTokenizerBase, text: str
-) -> None:
+def test_the_tokenizer_gives_back_every_text(tokenizer: PreTrainedTokenizerBase, text: str) -> None:
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
 
@@ -68,10 +66,12 @@ def test_two_runs_of_the_script_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
         make(tmp_path / name, steps=3)
         files = sorted((tmp_path / name).iterdir())
-        digests.append([
-            hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in files
-            if path.name != "README.md"  # says how long it took
-        ])
+        digests.append(
+            [
+                hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in files
+                if path.name != "README.md"  # says how long it took
+            ]
+        )
     assert len(digests[0]) == 6
     assert digests[0] == digests[1]

@@ -133,16 +133,20 @@ def test_memory_that_runs_out_is_said_in_words() -> None:
 
 
 def test_threads_are_never_more_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
     import torch
 
     from custom_ai.hardware import physical_cores
 
     before = torch.get_num_threads()
     try:
-        assert use_threads(10_000) == physical_cores() == torch.get_num_threads()
+        assert use_threads(10_000, "org/name") == physical_cores() == torch.get_num_threads()
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        assert use_threads(0) == 1 == torch.get_num_threads()
+        assert use_threads(0, "org/name") == 1 == torch.get_num_threads()
         monkeypatch.delenv("OMP_NUM_THREADS")
-        assert use_threads(0) == physical_cores()
+        monkeypatch.setattr(psutil, "getloadavg", lambda: (0.1, 0.0, 0.0))
+        assert use_threads(0, "org/name") == physical_cores()
+        monkeypatch.setattr(psutil, "getloadavg", lambda: (99.0, 0.0, 0.0))
+        assert use_threads(0, "org/name") == 1
     finally:
         torch.set_num_threads(before)

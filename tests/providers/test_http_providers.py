@@ -19,8 +19,8 @@ from custom_ai.providers.provider import (
     Request,
     RunFatal,
     Transient,
-    names,
     find,
+    names,
 )
 from custom_ai.texts import use_language
 from tests.providers.fault_server import KEY, OLLAMA_MODELS, FaultServer

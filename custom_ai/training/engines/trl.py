@@ -50,9 +50,9 @@ engine = TrlEngine()
 
 
 def _train(job: Job, step: Step) -> Result:
-    threads = use_threads(job.options.threads)
     device = best_device()
     folder = fetch(job.model)
+    threads = use_threads(job.options.threads, folder)
     fingerprint.check(job, folder, device, step)
     step.stop_if_asked()
     trainer, course = _prepare(job, folder, device, step)
