@@ -1,6 +1,7 @@
 """Files that appear complete or not at all, and logs that lose nothing that was acknowledged."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from custom_ai.errors import UserError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` in one step: write beside it, force to disk, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as stream:
@@ -26,6 +30,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a process left that was killed while it wrote this very file."""
+    for beside in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        owner = beside.name.split(".")[-2]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

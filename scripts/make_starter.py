@@ -18,17 +18,20 @@ from scripts.starter.rows import texts
 
 SEED = 20261122
 STEPS = 400
+TOKENIZER_TEXTS = 400
 FOLDER = Path(__file__).parents[1] / "custom_ai" / "models" / "starter"
 CARD = Path(__file__).parent / "starter" / "model_card.md"
 
 
-def make(folder: Path, steps: int = STEPS, threads: int = 1) -> None:
+def make(
+    folder: Path, steps: int = STEPS, threads: int = 1, tokenizer_texts: int = TOKENIZER_TEXTS
+) -> None:
     """Trains tokenizer and model from nothing and writes all files of the model folder."""
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
-    tokenizer = bpe.train(texts(SEED, 400))
+    tokenizer = bpe.train(texts(SEED, tokenizer_texts))
     model = training.new_model(tokenizer)
     seconds = training.train(model, tokenizer, steps, SEED)
     training.make_teachable(model)

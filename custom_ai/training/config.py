@@ -41,7 +41,7 @@ WITHOUT_EFFECT = frozenset({"threads", "save_steps", "save_minutes"})
 # A tiny model needs large steps and many rounds to take up facts.
 _STARTER = {
     "learning_rate": 1e-3,
-    "batch_size": 2,
+    "batch_size": 4,
     "epochs": 20,
     "lora_rank": 64,
     "lora_alpha": 64,

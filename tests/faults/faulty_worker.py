@@ -2,7 +2,7 @@
 
 Started by the tests as a program, so that torch is loaded once and every trial is a quick fork:
 
-    python faulty_worker.py kill|full RUN_TASK OPTIONS_JSON TEMPLATE_PROJECT SCRATCH [N …]
+    python -m tests.faults.faulty_worker kill|full TASK OPTIONS_JSON TEMPLATE_PROJECT SCRATCH [N …]
 
 For every n it copies the template project, starts the task with the fault at the n-th write
 (opening a file for writing, writing to a log, renaming, removing, making a folder, an SQL

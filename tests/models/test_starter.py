@@ -64,7 +64,7 @@ def test_a_turn_ends_with_the_end_token(tokenizer: PreTrainedTokenizerBase) -> N
 def test_two_runs_of_the_script_give_the_same_bytes(tmp_path: Path) -> None:
     digests = []
     for name in ("first", "second"):
-        make(tmp_path / name, steps=3)
+        make(tmp_path / name, steps=3, tokenizer_texts=40)
         files = sorted((tmp_path / name).iterdir())
         digests.append(
             [
