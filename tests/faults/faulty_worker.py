@@ -4,7 +4,7 @@ Started by the tests as a program, so that torch is loaded once and every trial 
 
     python -m tests.faults.faulty_worker kill|full TASK OPTIONS_JSON TEMPLATE_PROJECT SCRATCH [N …]
 
-For every n it copies the template project, starts the task with the fault at the n-th write
+For every n (of many, only a part) it copies the template project, starts the task with the fault at the n-th write
 (opening a file for writing, writing to a log, renaming, removing, making a folder, an SQL
 statement that writes), then does what a user does: the same command again, without a fault. It
 prints one JSON line per trial and ends with the first n that is never reached.
@@ -23,6 +23,9 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs import tasks, worker
 from custom_ai.runs.run import Run
+
+# The first writes are all different; after that the work repeats itself for every piece.
+_EVERY, _STRIDE = 30, 7
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.rmtree"}
@@ -50,6 +53,14 @@ class Fault:
             return real_write(handle, data)
 
         os.write = write
+        real_connect = sqlite3.connect
+
+        def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+            db = real_connect(*args, **options)
+            db.set_trace_callback(self._sql)
+            return db
+
+        sqlite3.connect = connect
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -61,8 +72,6 @@ class Fault:
             self._over = self._full and self.count >= self._n
         elif event in _EVENTS and self._mine(args[0]) and not (self._full and event in _FREEING):
             self._strike()
-        elif event == "sqlite3.connect/handle":
-            args[0].set_trace_callback(self._sql)
 
     def _sql(self, statement: str) -> None:
         # An exception in a trace callback is swallowed: a full disk can't be played here.
@@ -126,7 +135,7 @@ def main() -> None:
     wanted = [int(n) for n in numbers]
     n = 0
     while True:
-        n = wanted.pop(0) if wanted else n + 1
+        n = wanted.pop(0) if wanted else n + (1 if n < _EVERY else _STRIDE)
         if not trial(Path(template), Path(scratch), task, json.loads(options), n, kind == "full"):
             break
         if numbers and not wanted:
