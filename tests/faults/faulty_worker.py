@@ -4,10 +4,10 @@ Started by the tests as a program, so that torch is loaded once and every trial 
 
     python -m tests.faults.faulty_worker kill|full TASK OPTIONS_JSON TEMPLATE_PROJECT SCRATCH [N …]
 
-For every n (of many, only a part) it copies the template project, starts the task with the fault at the n-th write
-(opening a file for writing, writing to a log, renaming, removing, making a folder, an SQL
-statement that writes), then does what a user does: the same command again, without a fault. It
-prints one JSON line per trial and ends with the first n that is never reached.
+For every n (of many, only a part) it copies the template project and starts the task with the
+fault at the n-th write: opening a file for writing, writing to a log, renaming, removing, making a
+folder, an SQL statement that writes. Then it does what a user does: the same command again,
+without a fault. It prints one JSON line per trial and ends with the first n that is never reached.
 """
 
 import errno
@@ -55,12 +55,12 @@ class Fault:
         os.write = write
         real_connect = sqlite3.connect
 
-        def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        def connect(*args: Any, **options: Any) -> Any:
             db = real_connect(*args, **options)
             db.set_trace_callback(self._sql)
             return db
 
-        sqlite3.connect = connect
+        setattr(sqlite3, "connect", connect)  # noqa: B010 - the types forbid it, as they should
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":

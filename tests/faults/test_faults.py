@@ -25,7 +25,7 @@ from custom_ai.runs import requests, runner
 PROGRAM = "tests.faults.faulty_worker"
 # Training and exporting are slow: these writes stand for all of them. The engines' and exporters'
 # own tests go through every write.
-SOME = [1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 41, 50, 64, 80]
+SOME = [1, 4, 9, 17, 26, 38, 52]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_same_command_completes_the_work_after_a_fault_at_any_write(
         assert not list(project.folder.rglob("*.partial")), trial
         shutil.rmtree(project.folder)
         struck += 1
-    assert struck > 10
+    assert struck > 4
 
 
 def _before(task: str, chain: Project, template: Path) -> dict[str, Any]:
