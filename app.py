@@ -422,6 +422,8 @@ def ensure_ready(extras: set[str]) -> None:
 def hand_over(arguments: list[str]) -> int:
     """Becomes the command where the system can do that, else waits for its exit code."""
     command = [str(PYTHON), *arguments]
+    # What the messages tell people to type must work where they stand.
+    os.environ.setdefault("CUSTOM_AI_PROGRAM", "python app.py")
     if os.name == "posix":
         os.execv(command[0], command)
     process = subprocess.Popen(command)

@@ -60,6 +60,14 @@ def test_a_value_with_braces_stays_as_it_is() -> None:
     assert "{weird}.pdf" in t("errors.disk_full", path="{weird}.pdf")
 
 
+def test_commands_in_texts_are_what_people_can_type_where_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "custom-ai runs pause x" in t("projects.busy.hint", name="x")
+    monkeypatch.setenv("CUSTOM_AI_PROGRAM", "python app.py")
+    assert "python app.py runs pause x" in t("projects.busy.hint", name="x")
+
+
 @pytest.mark.parametrize(
     ("variable", "language"), [("de_AT.UTF-8", "de"), ("C", "en"), ("fr_FR", "en")]
 )

@@ -13,6 +13,12 @@ from importlib.resources import files
 
 LANGUAGES = ("en", "de")
 
+# "custom-ai train …" in a text, where app.py was started as "python app.py train …".
+_COMMAND = re.compile(
+    r"\bcustom-ai (?=(?:chat|demo|doctor|documents|evaluate|export|model|project|runs|samples|"
+    r"settings|train)\b)"
+)
+
 _chosen: str | None = None
 
 
@@ -45,7 +51,9 @@ def t(key: str, /, lang: str | None = None, **values: object) -> str:
     """
     package, _, name = key.partition(".")
     text = catalogue(package, lang or language())[name]
-    return re.sub(r"\{(\w+)\}", lambda m: str(values[m[1]]) if m[1] in values else m[0], text)
+    text = re.sub(r"\{(\w+)\}", lambda m: str(values[m[1]]) if m[1] in values else m[0], text)
+    program = os.environ.get("CUSTOM_AI_PROGRAM")
+    return _COMMAND.sub(f"{program} ", text) if program else text
 
 
 def known(key: str) -> bool:

@@ -1,6 +1,7 @@
 """No command at all: a friendly page that says what can be done."""
 
 import argparse
+import os
 
 from custom_ai import __version__, hardware
 from custom_ai.cli.outcome import Outcome, table
@@ -28,6 +29,8 @@ def show(args: argparse.Namespace) -> Outcome:
     for key, line in _CHAIN:
         for name, value in names.items():
             line = line.replace(f"{{{name}}}", value)
+        if program := os.environ.get("CUSTOM_AI_PROGRAM"):
+            line = line.replace("custom-ai", program, 1)
         rows.append((f"  {line}", t(f"cli.welcome_{key}")))
     known = [project.slug for project in projects.find_all()]
     machine = hardware.detect(home())
