@@ -32,8 +32,9 @@ def work(folder: Path) -> int:
         with LineLog(run.events, durable=False) as log:
             return _do(run, log)
     except BaseException as error:
-        traceback.print_exc()
+        # First the space, then the words: on a full disk not even the log takes another line.
         reserve.unlink(missing_ok=True)
+        traceback.print_exception(error)
         _fail(run, error)
         return 1
     finally:

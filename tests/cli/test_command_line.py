@@ -1,5 +1,6 @@
 """The command line as programs and people meet it: output, exit codes, clear failures."""
 
+import io
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from custom_ai.cli import main
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
+from tests.providers.fault_server import FaultServer
 
 CLEAR = {"en": "Error: ", "de": "Fehler: "}
 
@@ -125,6 +127,23 @@ def test_ollama_that_does_not_run_is_named(say: Any, language: str, tmp_path: Pa
     assert "Traceback" not in spoken.err
 
 
+def test_a_wrong_key_is_named_and_shown_nowhere(
+    say: Any, language: str, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_document(say, tmp_path)
+    key = "sk-or-v1-0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("OPENROUTER_API_KEY", key)
+    with FaultServer(("401",) * 9) as server:
+        spoken = say(
+            "samples", "generate", "one", "--provider", "openrouter", "--model", "maker/model",
+            "--base-url", server.openrouter, "--count", "3", "--json",
+        )  # fmt: skip
+    assert_clear(spoken, language, "providers.openrouter_wrong_key")
+    texts = [spoken.out, spoken.err]
+    texts += [p.read_text("utf-8", "replace") for p in own_home.rglob("*") if p.is_file()]
+    assert not any(key in text for text in texts)
+
+
 def test_training_without_samples_says_what_to_do_first(say: Any, language: str) -> None:
     say("project", "create", "one")
     spoken = say("train", "one", "--json")
@@ -170,6 +189,21 @@ def test_settings_are_kept_and_checked(say: Any) -> None:
         "settings.unknown"
     )
     assert settings.load().language == "de"
+
+
+def test_a_key_is_read_from_stdin_kept_and_shown_masked(
+    say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO("sk-or-v1-0123456789abcdefWXYZ\n"))
+    assert say("settings", "set", "openrouter_api_key", "--json").code == 0
+    shown = say("settings", "show", "--json")
+    assert shown.json["openrouter_api_key"]["key"] == "••••WXYZ"
+    assert "0123456789" not in shown.out
+    assert say("settings", "set", "openrouter_api_key", "sk-or-v1-x", "--json").code == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    say("settings", "set", "openrouter_api_key")
+    assert say("settings", "show", "--json").json["openrouter_api_key"]["key"] is None
 
 
 def test_wrong_usage_exits_with_2(say: Any) -> None:

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,29 @@ from custom_ai.runs import runner
 from custom_ai.runs.run import Run
 
 WAIT_SECONDS = 60
+
+
+class SmallDisk:
+    """A file system of its own, as large as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resize(self, kilobytes: int) -> None:
+        """Make it larger or smaller."""
+        options = f"remount,size={kilobytes}k"
+        subprocess.run(["mount", "-o", options, str(self.folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    """Mounting needs root and Linux; elsewhere the full disk is played in tests/faults."""
+    folder = tmp_path_factory.mktemp("disk")
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root on Linux")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
@@ -166,6 +192,26 @@ def test_an_unexpected_failure_points_to_the_log(project: Project) -> None:
     assert error["code"] == "errors.unexpected"
     assert str(run.log) in error["hint"]
     assert "KeyError" in run.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kilobytes", [450, 700, 1000, 1400, 2000])
+def test_a_really_full_disk_is_named_and_the_same_command_completes_the_work(
+    kilobytes: int, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = [f"Station {n} keeps lamp {n * 7} and bell {n * 13}." for n in range(20_000)]
+    (tmp_path / "long.txt").write_text("\n".join(lines), encoding="utf-8")
+    small_disk.resize(kilobytes)
+    monkeypatch.setenv("CUSTOM_AI_HOME", str(small_disk.folder))
+    project = projects.create("thesis")
+    options = {"paths": [str(tmp_path / "long.txt")]}
+    run, _ = runner.start(project, "documents", options)
+    runner.wait(run)
+    assert run.state == "failed", run.log.read_text(encoding="utf-8")
+    assert (run.error() or {})["code"] == "errors.disk_full"
+    small_disk.resize(50_000)
+    again, continued = runner.start(project, "documents", options)
+    assert (again, continued) == (run, True)
+    assert (runner.wait(again).result() or {})["added"] == 1
 
 
 def _wait_for_progress(run: Run) -> None:

@@ -1,11 +1,17 @@
-"""`settings show | set`."""
+"""`settings show | set`: this installation's settings, and the keys of providers."""
 
 import argparse
+import getpass
+import sys
 
-from custom_ai import settings
+from custom_ai import secrets, settings
 from custom_ai.cli.arguments import Parsers, command, group
 from custom_ai.cli.outcome import Outcome, table
+from custom_ai.errors import UserError
+from custom_ai.providers import provider as providers
 from custom_ai.texts import t
+
+_KEY = "_api_key"
 
 
 def register(parsers: Parsers) -> None:
@@ -14,15 +20,44 @@ def register(parsers: Parsers) -> None:
     command(group_, "settings show", _show)
     change = command(group_, "settings set", _set)
     change.add_argument("key", metavar="KEY", help=t("cli.key"))
-    change.add_argument("value", metavar="VALUE", help=t("cli.value"))
+    change.add_argument("value", nargs="?", metavar="VALUE", help=t("cli.value"))
 
 
 def _show(args: argparse.Namespace) -> Outcome:
     values = settings.load().model_dump()
     rows = [(name, value, settings.Settings.help(name)) for name, value in values.items()]
-    return Outcome({**values, "home": str(settings.home())}, table(rows))
+    keys = {}
+    for name in _with_key():
+        secret, place = secrets.find(name), secrets.where(name)
+        shown = secret.masked if secret else None
+        keys[name + _KEY] = {"key": shown, "kept_in": place}
+        kept = t(f"cli.kept_in_{place}") if place else t("cli.no_key")
+        rows.append((name + _KEY, shown or "–", kept))
+    return Outcome({**values, **keys, "home": str(settings.home())}, table(rows))
 
 
 def _set(args: argparse.Namespace) -> Outcome:
+    name = args.key.replace("-", "_")
+    if name in [provider + _KEY for provider in _with_key()]:
+        return _set_key(name, args.value)
+    if args.value is None:
+        raise UserError("cli.value_missing", key=args.key)
     values = settings.change(args.key, args.value).model_dump()
     return Outcome(values, t("settings.saved", key=args.key, value=args.value))
+
+
+def _set_key(name: str, value: str | None) -> Outcome:
+    """Keep a key. It is asked for, because what stands in a command can be read by others."""
+    if value is not None:
+        raise UserError("cli.key_in_command", key=name)
+    text = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    provider = name.removesuffix(_KEY)
+    if not text.strip():
+        secrets.forget(provider)
+        return Outcome({name: None}, t("cli.key_forgotten", key=name))
+    place = secrets.save(provider, text)
+    return Outcome({name: {"kept_in": place}}, t(f"cli.kept_in_{place}"))
+
+
+def _with_key() -> list[str]:
+    return [name for name in providers.names() if providers.find(name).needs_key]
