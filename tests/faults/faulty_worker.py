@@ -11,6 +11,7 @@ without a fault. It prints one JSON line per trial and ends with the first n tha
 """
 
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -26,6 +27,8 @@ from custom_ai.runs.run import Run
 
 # The first writes are all different; after that the work repeats itself for every piece.
 _EVERY, _STRIDE = 30, 7
+
+_WITH_TORCH = ("train", "export", "evaluate")
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.rmtree"}
@@ -132,6 +135,11 @@ def _in_child(run: Run, fault: Fault | None) -> int:
 def main() -> None:
     kind, task, options, template, scratch, *numbers = sys.argv[1:]
     sqlite3.enable_callback_tracebacks(True)
+    if task in _WITH_TORCH:
+        # Loaded once: what a fork has, it need not load again.
+        for module in ("torch", "transformers", "datasets", "peft", "trl"):
+            importlib.import_module(module)
+        importlib.import_module("transformers.models.llama.modeling_llama")
     wanted = [int(n) for n in numbers]
     n = 0
     while True:
