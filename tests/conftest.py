@@ -16,7 +16,8 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     # Two threads that wait for each other are far slower than one on a busy machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.delenv("CUSTOM_AI_LANGUAGE", raising=False)
+    for variable in ("CUSTOM_AI_LANGUAGE", "CUSTOM_AI_PROGRAM"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     return home
 
