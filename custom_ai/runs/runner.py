@@ -10,9 +10,10 @@ from typing import Any
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
-from custom_ai.runs.run import ACTIVE, Run
+from custom_ai.runs.run import ACTIVE, Run, State
 from custom_ai.runs.tasks import task_named
 from custom_ai.step import Event
+from custom_ai.texts import t
 
 _POLL_SECONDS = 0.1
 
@@ -31,6 +32,8 @@ def start(project: Project, task: str, options: dict[str, Any]) -> tuple[Run, bo
     active = [run for run in runs.all_runs(project) if run.state in ACTIVE]
     for run in active:
         if _asks_for(run, task, options, inputs):
+            # Whoever starts it again no longer wants the pause that was asked for.
+            run.forget_wish()
             return run, True
         raise UserError(
             "runs.busy", project=project.slug, run=run.number, task=run.task, pid=run.pid or "?"
@@ -84,7 +87,7 @@ def _detached() -> dict[str, Any]:
 def resume(run: Run) -> None:
     """Continue a paused, interrupted or failed run; raises UserError for any other state."""
     if run.state not in ("paused", "interrupted", "failed"):
-        raise UserError("runs.cannot_resume", run=run.number, state=run.state)
+        raise UserError("runs.cannot_resume", run=run.number, state=_in_words(run.state))
     launch(run)
 
 
@@ -96,7 +99,7 @@ def ask(run: Run, wish: str) -> None:
     elif wish == "cancel" and state in ("paused", "interrupted", "failed"):
         run.set_state("cancelled")
     else:
-        raise UserError("runs.not_active", run=run.number, state=state)
+        raise UserError("runs.not_active", run=run.number, state=_in_words(state))
 
 
 def events(run: Run, offset: int = 0) -> Iterator[Event]:
@@ -118,6 +121,10 @@ def wait(run: Run, show: Callable[[Event], None] | None = None, offset: int = 0)
         if show:
             show(event)
     return run
+
+
+def _in_words(state: State) -> str:
+    return t(f"runs.state_{state}")
 
 
 def _asks_for(run: Run, task: str, options: dict[str, Any], inputs: dict[str, Any]) -> bool:
