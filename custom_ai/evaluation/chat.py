@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from custom_ai.documents.language import language_of
 from custom_ai.documents.search import search
 from custom_ai.models.transformers_chat import TransformersChat
 from custom_ai.projects.project import Project
@@ -86,7 +87,9 @@ def find_sources(project: Project, question: str) -> list[Source]:
 def with_passages(question: str, sources: Sequence[Source]) -> str:
     """The question with the passages before it."""
     passages = "\n\n".join(source.text for source in sources)
-    return t("evaluation.with_passages", passages=passages, question=question)
+    # In the language of the question, whatever language the program speaks.
+    lang = language_of(question) or None
+    return t("evaluation.with_passages", lang, passages=passages, question=question)
 
 
 def as_json(reply: Reply, sources: Sequence[Source], seconds: float) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The exam: base and tuned model answer the same questions, those trained and those held out."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,9 +144,3 @@ def _evenly(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     if len(rows) <= limit:
         return rows
     return [rows[i * len(rows) // limit] for i in range(limit)]
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """Read a report.json again."""
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return report
