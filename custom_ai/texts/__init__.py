@@ -52,8 +52,13 @@ def t(key: str, /, lang: str | None = None, **values: object) -> str:
     package, _, name = key.partition(".")
     text = catalogue(package, lang or language())[name]
     text = re.sub(r"\{(\w+)\}", lambda m: str(values[m[1]]) if m[1] in values else m[0], text)
+    return as_typed_here(text)
+
+
+def as_typed_here(text: str) -> str:
+    """The text with every command as people type it where the program was started."""
     program = os.environ.get("CUSTOM_AI_PROGRAM")
-    return _COMMAND.sub(f"{program} ", text) if program else text
+    return _COMMAND.sub(lambda _: f"{program} ", text) if program else text
 
 
 def known(key: str) -> bool:

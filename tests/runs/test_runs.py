@@ -18,6 +18,7 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs import runner
 from custom_ai.runs.run import Run
+from custom_ai.texts import use_language
 
 WAIT_SECONDS = 60
 
@@ -207,7 +208,12 @@ def test_a_really_full_disk_is_named_and_the_same_command_completes_the_work(
     run, _ = runner.start(project, "documents", options)
     runner.wait(run)
     assert run.state == "failed", run.log.read_text(encoding="utf-8")
-    assert (run.error() or {})["code"] == "errors.disk_full"
+    for language, words in (("de", "Der Datenträger ist voll"), ("en", "The disk is full")):
+        use_language(language)
+        with pytest.raises(UserError, match=words) as caught:
+            run.raise_error()
+        assert caught.value.code == "errors.disk_full"
+        assert caught.value.hint
     small_disk.resize(50_000)
     again, continued = runner.start(project, "documents", options)
     assert (again, continued) == (run, True)

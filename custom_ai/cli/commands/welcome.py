@@ -1,13 +1,12 @@
 """No command at all: a friendly page that says what can be done."""
 
 import argparse
-import os
 
 from custom_ai import __version__, hardware
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.projects import project as projects
 from custom_ai.settings import home
-from custom_ai.texts import t
+from custom_ai.texts import as_typed_here, t
 
 # The chain, as somebody would type it the first time.
 _CHAIN = (
@@ -29,9 +28,7 @@ def show(args: argparse.Namespace) -> Outcome:
     for key, line in _CHAIN:
         for name, value in names.items():
             line = line.replace(f"{{{name}}}", value)
-        if program := os.environ.get("CUSTOM_AI_PROGRAM"):
-            line = line.replace("custom-ai", program, 1)
-        rows.append((f"  {line}", t(f"cli.welcome_{key}")))
+        rows.append((f"  {as_typed_here(line)}", t(f"cli.welcome_{key}")))
     known = [project.slug for project in projects.find_all()]
     machine = hardware.detect(home())
     parts = [
