@@ -1,6 +1,6 @@
 """Options of a step: one pydantic field is the source of form, tooltip, command line and manual."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +22,11 @@ class Options(BaseModel):
         return t(f"{cls.texts}.option.{field}")
 
     @classmethod
+    def label(cls, field: str) -> str:
+        """What a form calls the option, in the user's language."""
+        return t(f"{cls.texts}.label.{field}")
+
+    @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Make the options from what a person gave; the first wrong one is a UserError."""
         try:
@@ -40,6 +45,11 @@ class Options(BaseModel):
 def flag(name: str) -> str:
     """The command-line option of a field: learning_rate → --learning-rate."""
     return "--" + name.replace("_", "-")
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values of a field that takes one of a few words; empty for every other field."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
 
 
 def limits(field: FieldInfo) -> dict[str, float]:

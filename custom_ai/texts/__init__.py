@@ -8,6 +8,9 @@ import json
 import locale
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 
@@ -16,10 +19,11 @@ LANGUAGES = ("en", "de")
 # "custom-ai train …" in a text, where app.py was started as "python app.py train …".
 _COMMAND = re.compile(
     r"\bcustom-ai (?=(?:chat|demo|doctor|documents|evaluate|export|model|project|runs|samples|"
-    r"settings|train)\b)"
+    r"settings|train|ui)\b)"
 )
 
 _chosen: str | None = None
+_here: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def system_language() -> str:
@@ -37,8 +41,20 @@ def use_language(language: str | None) -> None:
     _chosen = language if language in LANGUAGES else None
 
 
+@contextmanager
+def in_language(language: str) -> Iterator[None]:
+    """Speak this language in the block: the app answers each window in the window's own."""
+    before = _here.set(language if language in LANGUAGES else None)
+    try:
+        yield
+    finally:
+        _here.reset(before)
+
+
 def language() -> str:
-    """The language in force: the environment's wish, the chosen one, else the system's."""
+    """The language in force: the block's, the environment's wish, the chosen one, the system's."""
+    if here := _here.get():
+        return here
     wish = os.environ.get("CUSTOM_AI_LANGUAGE")
     return wish if wish in LANGUAGES else _chosen or system_language()
 

@@ -1,0 +1,123 @@
+"""How a run stands, read from what it said so far: progress, time left, last values, log."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from custom_ai.runs.run import ACTIVE, Run, State
+from custom_ai.step import Event
+from custom_ai.texts import known, t
+
+# The card of a run shows its last lines; worker.log and events.jsonl hold all.
+_LINES = 200
+# A pace measured over less than this says nothing.
+_PACE_SECONDS = 2.0
+
+
+@dataclass
+class Standing:
+    """What a run has said up to `offset` in its events.
+
+    done, total: pieces of work, counted in `unit`. elapsed: seconds at work, pauses left out.
+    eta: seconds left, None while unknown. metrics: the newest value of each measured quantity.
+    best_loss: the lowest validation loss, of the training loss where there is no validation.
+    lines: what it told people, as (kind, code, values). details: of the newest progress.
+    """
+
+    run: Run
+    state: State = "queued"
+    done: float = 0
+    total: float = 0
+    unit: str = ""
+    elapsed: float = 0.0
+    eta: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    best_loss: float | None = None
+    best_eval_loss: float | None = None
+    lines: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    offset: int = 0
+    _before: float = 0.0
+    _since: float | None = None
+    _last: float = 0.0
+    _last_work: float = 0.0
+    _pace_from: tuple[float, float] | None = None
+
+    def read(self) -> "Standing":
+        """Take in what was said since the last time; returns itself."""
+        # The state first: what was said before the last word is then never missed.
+        self.state = self.run.state
+        events, self.offset = self.run.read_events(self.offset)
+        for event in events:
+            self._take(event)
+        active = self.state in ACTIVE
+        until = time.time() if active else self._last
+        self.elapsed = self._before + (max(0.0, until - self._since) if self._since else 0.0)
+        if not active:
+            self.eta = None
+        return self
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        if self.state == "finished":
+            return 1.0
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+    def texts(self) -> list[tuple[str, str]]:
+        """The lines as (kind, text in the user's language), oldest first."""
+        return [(kind, t(code, **v)) for kind, code, v in self.lines if known(code)]
+
+    def _take(self, event: Event) -> None:
+        self._last = float(event.get("time", self._last))
+        kind = event.get("kind")
+        if kind == "state":
+            self._change(event["state"])
+        elif kind == "progress":
+            self._progress(event)
+        elif kind == "metric":
+            self._metric(event)
+        elif kind in ("log", "warning"):
+            self.lines.append((kind, event["code"], event["values"]))
+            del self.lines[:-_LINES]
+
+    def _change(self, state: str) -> None:
+        if self._since is not None:
+            # A killed process says no last word; the next start ends its time at work.
+            self._before += max(0.0, self._last_work - self._since)
+        self._since = self._last if state == "running" else None
+        self._pace_from = None
+        self._last_work = self._last
+
+    def _progress(self, event: Event) -> None:
+        self._last_work = self._last
+        self.done, self.total, self.unit = event["done"], event["total"], event["unit"]
+        rest = {k: v for k, v in event.items() if k not in ("kind", "time", "done", "total", "unit")}
+        self.details = rest
+        self._measure_pace()
+
+    def _metric(self, event: Event) -> None:
+        self._last_work = self._last
+        values = {k: v for k, v in event.items() if isinstance(v, int | float) and k != "time"}
+        self.metrics.update(values)
+        if "loss" in values:
+            self.done, self.total, self.unit = event["step"], event["steps"], "steps"
+            self.best_loss = min(values["loss"], self.best_loss or values["loss"])
+        if "eval_loss" in values:
+            self.best_eval_loss = min(
+                values["eval_loss"], self.best_eval_loss or values["eval_loss"]
+            )
+        if "eta" in values:
+            self.eta = values["eta"]
+        else:
+            self._measure_pace()
+
+    def _measure_pace(self) -> None:
+        if self._pace_from is None or self.done < self._pace_from[1]:
+            self._pace_from = (self._last, self.done)
+            self.eta = None
+            return
+        start, done = self._pace_from
+        took = self._last - start
+        if took >= _PACE_SECONDS and self.done > done:
+            self.eta = took / (self.done - done) * max(0.0, self.total - self.done)

@@ -1,0 +1,129 @@
+"""Forms drawn from pydantic options: one field is the widget, its label, its help, its limits."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from custom_ai.errors import UserError
+from custom_ai.options import Options, choices, limits
+from custom_ai.texts import known, language, t
+
+# Up to so many steps, a whole number is a slider; beyond, one types it.
+_SLIDER_STEPS = 64
+
+
+class Form:
+    """The widgets of fields of an Options class, in the order in which they were drawn."""
+
+    def __init__(self, options: type[Options]) -> None:
+        self.options = options
+        self.fields: list[str] = []
+        self.widgets: list[Component] = []
+
+    def draw(self, *fields: str) -> None:
+        """Make the widgets of these fields at this place of the page."""
+        self.fields += fields
+        self.widgets += [_widget(self.options, name) for name in fields]
+
+    def values(self, given: Sequence[Any]) -> dict[str, Any]:
+        """What the widgets say, as the option class takes it; raises UserError when wrong."""
+        pairs = zip(self.fields, given, strict=True)
+        return {name: _read(self.options, name, value) for name, value in pairs}
+
+    def shown(self, values: dict[str, Any]) -> list[Any]:
+        """What the widgets are to show for these values; the default where there is none."""
+        return [_shown(self.options, name, values.get(name)) for name in self.fields]
+
+    def check(self, *given: Any) -> list[Any]:
+        """A validator for Gradio: each wrong widget gets its message beside it."""
+        reasons = [self._wrong(n, v) for n, v in zip(self.fields, given, strict=True)]
+        return [gr.validate(not reason, reason) for reason in reasons]
+
+    def _wrong(self, name: str, value: Any) -> str:
+        try:
+            self.options.model_validate({name: _read(self.options, name, value)})
+        except UserError as error:
+            return error.message
+        except ValidationError as error:
+            # Other fields may be required; only this one is looked at.
+            if any(e["loc"][:1] == (name,) for e in error.errors()):
+                return _range_of(self.options.model_fields[name])
+        return ""
+
+
+def _widget(options: type[Options], name: str) -> Component:
+    field = options.model_fields[name]
+    about: dict[str, Any] = {"label": options.label(name), "info": options.help(name)}
+    value = _shown(options, name, None)
+    if words := choices(field):
+        named = [(_word(options, name, word), word) for word in words]
+        return gr.Dropdown(named, value=value, filterable=False, **about)
+    if field.annotation is bool:
+        return gr.Checkbox(value=value, **about)
+    if _is_slider(field):
+        low, high = _bounds(field)
+        return gr.Slider(low, high, step=1, value=value, buttons=[], **about)
+    return gr.Textbox(value=value, max_lines=1, **about)
+
+
+def _is_slider(field: FieldInfo) -> bool:
+    low, high = _bounds(field)
+    small = low is not None and high is not None and high - low <= _SLIDER_STEPS
+    return field.annotation is int and small
+
+
+def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+    found = limits(field)
+    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
+
+
+def _word(options: type[Options], name: str, word: str) -> str:
+    key = f"{options.texts}.choice.{name}.{word}"
+    return t(key) if known(key) else word
+
+
+def _shown(options: type[Options], name: str, value: Any) -> Any:
+    """A value as its widget takes it: typed numbers as text, in the language's way."""
+    field = options.model_fields[name]
+    if value is None:
+        value = "" if field.is_required() else field.get_default()
+    typed = field.annotation in (int, float) and not _is_slider(field)
+    return write_number(value) if typed and value != "" else value
+
+
+def _read(options: type[Options], name: str, value: Any) -> Any:
+    """What a person put in, as the field takes it."""
+    kind = options.model_fields[name].annotation
+    if kind in (int, float) and isinstance(value, str):
+        return read_number(value, kind, options.label(name))
+    return value
+
+
+def read_number(text: str, kind: Any, label: str) -> int | float:
+    """A number as people type it: "0,0002" and "0.0002" are the same, spaces are left out.
+
+    kind: int or float. Raises UserError for anything else.
+    """
+    plain = re.sub(r"[\s\u202f']", "", text).replace(",", ".")
+    try:
+        return int(plain) if kind is int else float(plain)
+    except ValueError as error:
+        raise UserError("ui.no_number", label=label, value=text) from error
+
+
+def write_number(value: float) -> str:
+    """A number as a person of this language types it; never as 2e-05."""
+    text = f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return text.replace(".", ",") if language() == "de" else text
+
+
+def _range_of(field: FieldInfo) -> str:
+    low, high = _bounds(field)
+    if low is None or high is None:
+        return t("ui.wrong_value")
+    return t("ui.out_of_range", low=write_number(low), high=write_number(high))

@@ -1,0 +1,80 @@
+"""What every window asks once a second: what has changed, and how the work stands."""
+
+import secrets
+from collections import OrderedDict
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+
+from custom_ai.errors import UserError
+from custom_ai.projects.project import Project, projects_folder
+from custom_ai.runs.run import Run
+from custom_ai.runs.standing import Standing
+from custom_ai.settings import settings_file
+from custom_ai.texts import t
+from custom_ai.ui import journey, last_project
+from custom_ai.ui.here import Json, Spoken, project_of
+
+router = APIRouter(prefix="/api", route_class=Spoken)
+
+# A window that sees another name than before loads itself anew: the app was started again.
+BOOT = secrets.token_hex(4)
+
+_KEPT = 64
+_standings: OrderedDict[Path, Standing] = OrderedDict()
+
+
+@router.get("/pulse")
+def pulse(request: Request) -> Json:
+    """Versions of what windows show, the state of each step, and which runs are at work."""
+    found: Json = {
+        "boot": BOOT,
+        "versions": {
+            "projects": _version(projects_folder()),
+            "settings": _version(settings_file()),
+        },
+        "steps": {},
+        "active": [],
+    }
+    try:
+        project = project_of(request)
+    except UserError:
+        return found
+    last_project.remember(project)
+    there = journey.look(project)
+    found["versions"] |= _versions(project, there)
+    found["steps"] = {
+        step: {"state": state, "label": t(f"ui.step_{state}")}
+        for step, state in there.steps().items()
+    }
+    found["active"] = [run.task for run in there.active]
+    return found
+
+
+def standing(run: Run) -> Standing:
+    """How the run stands; what was read before is not read again."""
+    kept = _standings.pop(run.folder, None) or Standing(run)
+    _standings[run.folder] = kept
+    while len(_standings) > _KEPT:
+        _standings.popitem(last=False)
+    return kept.read()
+
+
+def _versions(project: Project, there: journey.Journey) -> dict[str, str]:
+    wal = project.database.with_name(f"{project.database.name}-wal")
+    runs = [f"{run.number}{run.state}" for run in there.newest.values()]
+    return {
+        "documents": f"{_version(project.database)}{_version(wal)}",
+        "samples": f"{_version(project.journal)}{_version(project.samples)}",
+        "config": _version(project.config_file),
+        "models": _version(project.models),
+        "runs": " ".join(runs),
+    }
+
+
+def _version(path: Path) -> str:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "-"
+    return f"{status.st_mtime_ns:x}.{status.st_size:x}"

@@ -1,0 +1,123 @@
+"""What every tab of a page stands on: its language, its project, its banner, its events."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from custom_ai.projects import project as projects
+from custom_ai.projects.project import Project
+from custom_ai.texts import in_language
+from custom_ai.ui import here
+from custom_ai.ui.render import banner
+
+_log = logging.getLogger(__name__)
+
+# After an action: what it changed is asked for at once, not at the next look.
+_LOOK = "() => window.customAi.look()"
+
+
+class Screen:
+    """One page in one language.
+
+    Handlers are plain functions `do(project, *values)`. They run in the page's language, on the
+    project of the window that asks; a UserError becomes the banner and leaves all else as it was.
+    """
+
+    def __init__(self, page: gr.Blocks, lang: str, place: gr.HTML) -> None:
+        self.page = page
+        self.lang = lang
+        self._banner = place
+
+    def on(
+        self,
+        event: Callable[..., Any],
+        do: Callable[..., Any],
+        inputs: Sequence[Component] = (),
+        outputs: Sequence[Component] = (),
+        validator: Callable[..., Any] | None = None,
+    ) -> None:
+        """Bind `do` to an event such as `button.click`.
+
+        A second click while the first is at work does nothing. do: returns one value per output
+        (a tuple for several, None for none). validator: gets the inputs, see `form.Form`.
+        """
+        event(
+            self._handler(do, len(outputs)),
+            inputs=list(inputs),
+            outputs=[*outputs, self._banner],
+            validator=self._validator(validator) if validator else None,
+            trigger_mode="once",
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        ).then(None, js=_LOOK)
+
+    def on_load(
+        self, do: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]
+    ) -> None:
+        """Fill widgets when the page opens, for windows that show a project."""
+
+        def load(request: gr.Request, *values: Any) -> Any:
+            if not request.query_params.get("project"):
+                return _each([gr.skip()] * len(outputs))
+            return self._handler(do, len(outputs), with_banner=False)(request, *values)
+
+        self.page.load(
+            load,
+            inputs=list(inputs),
+            outputs=list(outputs),
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        )
+
+    def _handler(
+        self, do: Callable[..., Any], n_outputs: int, with_banner: bool = True
+    ) -> Callable[..., Any]:
+        def handle(request: gr.Request, *values: Any) -> Any:
+            with in_language(self.lang):
+                try:
+                    found = do(_project(request), *values)
+                except Exception as error:
+                    said = here.explain(error)
+                    kept: list[Any] = [gr.skip()] * n_outputs
+                    return _each([*kept, banner(said)] if with_banner else kept)
+            results = list(found) if n_outputs > 1 else [found] * n_outputs
+            return _each([*results, ""] if with_banner else results)
+
+        return handle
+
+    def _validator(self, check: Callable[..., Any]) -> Callable[..., Any]:
+        def validate(*values: Any) -> Any:
+            with in_language(self.lang):
+                return check(*values)
+
+        return validate
+
+
+def html(text: str, **more: Any) -> gr.HTML:
+    """HTML of our own, without Gradio's styles for prose and without its scripts."""
+    return gr.HTML(text, js_on_load=None, apply_default_css=False, **more)
+
+
+def fragment(path: str, triggers: str, classes: str = "") -> gr.HTML:
+    """A part of the page that comes from `path`, and comes anew at each of the triggers.
+
+    triggers: names of what changed, such as "runs documents" (see routes/pulse.py).
+    """
+    when = ", ".join(["load", *(f"ca:{name} from:body" for name in triggers.split())])
+    return html(
+        f'<div class="{classes}" hx-get="{path}" hx-trigger="{when}" hx-swap="morph:innerHTML"></div>'
+    )
+
+
+def _project(request: gr.Request) -> Project:
+    return projects.find(request.query_params.get("project", ""))
+
+
+def _each(values: list[Any]) -> Any:
+    # Gradio takes a tuple for several outputs, and the bare value for one.
+    return tuple(values) if len(values) != 1 else values[0]

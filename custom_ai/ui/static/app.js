@@ -1,0 +1,171 @@
+// What makes the page of Gradio a desktop product: who asks (headers), what changed (the pulse),
+// where we are (the address), and menus and dialogs that behave.
+
+const LANGUAGE = document.documentElement.lang;
+export const project = () => new URLSearchParams(location.search).get("project") || "";
+export const headers = () => ({ "X-Project": encodeURIComponent(project()), "X-Language": LANGUAGE });
+
+/** Ask the app for JSON; an error becomes the banner and null is returned. */
+export async function ask(path, options = {}) {
+  const answer = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+  if (answer.status === 204) return null;
+  const found = await answer.json().catch(() => null);
+  if (answer.ok) return found;
+  showError(found?.error);
+  return null;
+}
+
+/** Show an error of the app, {message, hint}, in the banner. */
+export function showError(error) {
+  if (!error) return;
+  const place = document.getElementById("banner");
+  const template = document.createElement("div");
+  template.className = "ca-banner error";
+  template.setAttribute("role", "alert");
+  const words = document.createElement("div");
+  for (const [tag, text] of [["b", error.message], ["p", error.hint]])
+    if (text) words.append(Object.assign(document.createElement(tag), { textContent: text }));
+  template.append(words);
+  place.replaceChildren(template);
+}
+
+// --- htmx: every request says which window asks; Gradio draws late, so new parts are adopted.
+document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, headers()));
+document.addEventListener("htmx:beforeSwap", (event) => {
+  // A refusal comes as a banner, which has its own place.
+  if (event.detail.xhr.status === 422) event.detail.shouldSwap = true;
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "dialog-body") openDialog();
+  if (event.detail.target.id === "banner") event.detail.target.scrollIntoView({ block: "nearest" });
+});
+const adopt = (node) => node.nodeType === 1 && (node.matches("[hx-get],[hx-post]") || node.querySelector("[hx-get],[hx-post]")) && htmx.process(node);
+new MutationObserver((changes) => {
+  for (const change of changes) for (const node of change.addedNodes) adopt(node);
+}).observe(document.documentElement, { childList: true, subtree: true });
+
+// --- the pulse: what has changed since the last look?
+let seen = {}, boot = null, lost = false, timer = null, looking = false;
+
+/** Look at once instead of at the next tick. */
+export function look() {
+  clearTimeout(timer);
+  return pulse();
+}
+
+async function pulse() {
+  if (looking) return;
+  looking = true;
+  try {
+    const answer = await fetch("/api/pulse", { headers: headers() });
+    if (!answer.ok) throw new Error(answer.status);
+    take(await answer.json());
+    connection(true);
+  } catch {
+    connection(false);
+  } finally {
+    looking = false;
+    timer = setTimeout(pulse, lost ? 700 : document.hidden ? 4000 : 1000);
+  }
+}
+
+function take(now) {
+  if (boot && boot !== now.boot) return location.reload();
+  boot = now.boot;
+  const first = !Object.keys(seen).length;
+  for (const [name, version] of Object.entries(now.versions))
+    if (!first && seen[name] !== version) tell(`ca:${name}`);
+  seen = now.versions;
+  for (const task of now.active) tell(`ca:tick-${task}`);
+  for (const [step, { state, label }] of Object.entries(now.steps)) mark(step, state, label);
+}
+
+/** Say to every part of the page that something changed. */
+export const tell = (name, detail) => document.body.dispatchEvent(new CustomEvent(name, { detail }));
+
+function mark(step, state, label) {
+  const button = tabButton(step);
+  if (!button || button.dataset.state === state) return;
+  const before = button.dataset.state;
+  button.dataset.state = state;
+  button.setAttribute("aria-description", label);
+  if (before) document.getElementById("announce").textContent = `${button.textContent.trim()}: ${label}`;
+}
+
+function connection(there) {
+  if (lost === !there) return;
+  lost = !there;
+  document.getElementById("connection")?.toggleAttribute("hidden", there);
+}
+
+// --- where we are: the tab stands in the address, so a reload comes back to it.
+const tabButton = (step) => document.querySelector(`#steps > .tab-wrapper button[role=tab][aria-controls="step-${step}"], #steps button[role=tab]#step-${step}-button`);
+const steps = () => [...document.querySelectorAll("#steps > .tab-wrapper .tab-container:not(.visually-hidden) button[role=tab]")];
+
+export function go(step) {
+  tabButton(step)?.click();
+}
+
+function arrive() {
+  const step = location.hash.slice(1);
+  const button = step && tabButton(step);
+  if (button && button.getAttribute("aria-selected") !== "true") button.click();
+}
+addEventListener("hashchange", arrive);
+
+document.addEventListener("click", (event) => {
+  const at = event.target.closest?.("button, a, [data-dismiss]");
+  for (const menu of document.querySelectorAll("details.ca-menu[open]"))
+    if (!menu.contains(event.target) || at?.classList.contains("ca-menu-item")) menu.open = false;
+  if (!at) return;
+  if (at.role === "tab" || at.getAttribute("role") === "tab") {
+    const step = (at.getAttribute("aria-controls") || "").replace(/^step-/, "");
+    if (step && at.closest("#steps > .tab-wrapper")) {
+      // Gradio sets a base address: a bare "#step" would drop the project.
+      history.replaceState(null, "", `${location.pathname}${location.search}#${step}`);
+      tell("ca:arrived", step);
+    }
+  }
+  if (at.hasAttribute("data-dismiss")) at.closest(".ca-banner").remove();
+  if (at.hasAttribute("data-close")) at.closest("dialog").close();
+  if (at.dataset.go) go(at.dataset.go);
+  if (at.dataset.mode) customAiMode.choose(at.dataset.mode);
+  if (at.dataset.language) switchLanguage(at.dataset.language);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details.ca-menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+
+async function switchLanguage(language) {
+  await ask(`/api/language/${language}`, { method: "POST" });
+  location.href = `/${language}/${location.search}${location.hash}`;
+}
+
+function openDialog() {
+  const dialog = document.getElementById("dialog");
+  if (!dialog.open) dialog.showModal();
+  dialog.querySelector("[autofocus], input, button")?.focus();
+}
+
+// --- begin, as soon as Gradio has drawn the page.
+window.customAi = { look, go, tell, ask, headers, project, showError };
+const begin = () => {
+  document.body.classList.toggle("ca-no-project", !project());
+  customAiMode.apply();
+  adopt(document.body);
+  arrive();
+  if (!project()) tell("ca:welcome");
+  pulse();
+};
+const drawn = setInterval(() => {
+  if (!document.getElementById("announce") || !steps().length) return;
+  clearInterval(drawn);
+  begin();
+}, 30);
+document.addEventListener("visibilitychange", () => !document.hidden && look());
+document.body.addEventListener("ca:look", look);
