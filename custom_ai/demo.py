@@ -9,6 +9,7 @@ from custom_ai.errors import UserError
 from custom_ai.evaluation import chat
 from custom_ai.evaluation.scores import is_right
 from custom_ai.files import read_json, write_json
+from custom_ai.projects import moves
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import requests, runner
@@ -35,8 +36,7 @@ def chain(follow: Follow) -> Json:
     """
     started = time.monotonic()
     project = _open()
-    paths = sorted(path for path in _SAMPLE.iterdir() if path.suffix in _DOCUMENTS)
-    _do(project, "documents", requests.documents(paths), follow)
+    _do(project, "documents", requests.documents(documents()), follow)
     wished = {"count": _SAMPLES}
     samples = _do(project, "samples", requests.samples("extractive", wished), follow)
     _do(project, "train", requests.training(project, {}), follow)
@@ -57,13 +57,18 @@ def chain(follow: Follow) -> Json:
     return result
 
 
+def documents() -> list[Path]:
+    """The documents of the sample project, German and English."""
+    return sorted(path for path in _SAMPLE.iterdir() if path.suffix in _DOCUMENTS)
+
+
 def _open() -> Project:
     """The project of an earlier demo that was interrupted, else a new one."""
     known = [project for project in projects.find_all() if project.slug == NAME]
     if known and not _result_file(known[0]).exists():
         return known[0]
     if known:
-        projects.delete(known[0])
+        moves.delete(known[0])
     return projects.create(NAME)
 
 

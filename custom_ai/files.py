@@ -6,23 +6,30 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
 from custom_ai.errors import UserError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` in one step: write beside it, force to disk, rename."""
+@contextlib.contextmanager
+def complete_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes its place, or that of an older one, only when it is whole.
+
+    Yields a stream to write bytes to: beside `path`, forced to disk, renamed at the end of the
+    block. On failure nothing is left of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two threads may write the same file at once; the last one wins, whole.
+    beside = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
@@ -30,6 +37,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` in one step: write beside it, force to disk, rename."""
+    with complete_file(path) as stream:
+        stream.write(data)
 
 
 def _remove_leftovers(path: Path) -> None:

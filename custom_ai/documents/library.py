@@ -5,14 +5,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from custom_ai.documents import reader, tokens
+from custom_ai.documents import originals, reader, tokens
 from custom_ai.documents.chunker import Chunk, check_sizes, chunk
-from custom_ai.documents.folders import FoundFile, expand, printable
+from custom_ai.documents.folders import FoundFile, expand
 from custom_ai.documents.language import language_of
 from custom_ai.errors import UserError, from_os_error
 from custom_ai.projects import database
@@ -25,8 +25,8 @@ class Added:
     """What adding files came to.
 
     added: files that were read, also those that replace an older version; unchanged: files whose
-    content the project holds already; failed: {"file", "error": {"message", "hint", "code", …}};
-    chunks: how many chunks the added files have.
+    content the project holds already; failed: {"file", "error": {"message", "hint", "code", …}},
+    the file named as `originals.stored` does; chunks: how many chunks the added files have.
     """
 
     added: int = 0
@@ -75,16 +75,17 @@ def add(
     cutting = _Cutting(counter, config.chunk_tokens, config.chunk_overlap)
     check_sizes(cutting.size, cutting.overlap)
     found, failures = expand(paths)
+    found = [f._replace(filename=originals.name_of(project, f.path) or f.filename) for f in found]
     for path, error in failures:
-        result.failed.append(_failure(path, error))
+        result.failed.append(_failure(project, path, error))
     with database.connect(project.database) as db:
         for number, file in enumerate(found):
             step.stop_if_asked()
             step.progress(number, len(found), "documents", file=file.filename)
             try:
-                _add_file(db, file, cutting, result)
+                _add_file(db, project, file, cutting, result)
             except (UserError, OSError, MemoryError) as error:
-                result.failed.append(_failure(file.path, _explain(error)))
+                result.failed.append(_failure(project, file.path, _explain(error)))
                 step.warn("documents.log.failed", file=file.filename, reason=_explain(error))
         step.progress(len(found), len(found), "documents")
     return result
@@ -97,11 +98,12 @@ def list_all(project: Project) -> list[Document]:
             "SELECT id, filename, path, bytes, media_type, n_pages, n_chunks, language, reader,"
             " added_at FROM sources ORDER BY filename, id"
         ).fetchall()
-    return [Document(*row) for row in rows]
+    documents = [Document(*row) for row in rows]
+    return [replace(d, path=str(originals.located(project, d.path))) for d in documents]
 
 
-def remove(project: Project, name_or_id: str | int) -> Document:
-    """Remove a document with its chunks; returns what it was.
+def find(project: Project, name_or_id: str | int) -> Document:
+    """One document of the project.
 
     Takes its name, its path or its number. Raises UserError when there is none, or when several
     have that name.
@@ -115,9 +117,21 @@ def remove(project: Project, name_or_id: str | int) -> Document:
     if len(found) > 1:
         choices = ", ".join(f"{d.id} ({d.path})" for d in found)
         raise UserError("documents.ambiguous", name=wanted, choices=choices)
-    with database.connect(project.database) as db, database.transaction(db):
-        db.execute("DELETE FROM sources WHERE id = ?", (found[0].id,))
     return found[0]
+
+
+def remove(project: Project, name_or_id: str | int) -> Document:
+    """Remove a document with its chunks, and its file where that lies in the project itself.
+
+    Returns what it was; raises UserError as `find`. Killed in between, it is still there and can
+    be removed again.
+    """
+    document = find(project, name_or_id)
+    with database.connect(project.database) as db, database.transaction(db):
+        db.execute("DELETE FROM sources WHERE id = ?", (document.id,))
+        # Before the commit: a file that outlived its document would come back with the next run.
+        originals.discard(project, Path(document.path))
+    return document
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,9 @@ class _Cutting:
         return chunk(parsed.text, self.counter, self.size, self.overlap, headings)
 
 
-def _add_file(db: sqlite3.Connection, file: FoundFile, cutting: _Cutting, result: Added) -> None:
+def _add_file(
+    db: sqlite3.Connection, project: Project, file: FoundFile, cutting: _Cutting, result: Added
+) -> None:
     reader_name, _ = reader.reader_for(file.path)
     if not file.path.exists():
         raise UserError("documents.missing", path=file.path)
@@ -147,29 +163,34 @@ def _add_file(db: sqlite3.Connection, file: FoundFile, cutting: _Cutting, result
         reader.read(file.path)  # says that it is too big, before anything reads all its bytes
     before = _fingerprint(file.path)
     digest = _sha256(file.path)
-    if _is_unchanged(db, file, digest, cutting.identity, reader_name):
+    if _is_unchanged(db, project, file, digest, cutting.identity, reader_name):
         result.unchanged += 1
         return
     parsed = reader.read(file.path)
     if _fingerprint(file.path) != before:
         raise UserError("documents.changed_while_reading", name=file.path.name)
     content = _Content(file, digest, parsed, cutting.chunks(parsed), cutting, reader_name)
-    _store(db, content)
+    _store(db, project, content)
     result.added += 1
     result.chunks += len(content.chunks)
 
 
 def _is_unchanged(
-    db: sqlite3.Connection, file: FoundFile, digest: str, chunking: str, reader_name: str
+    db: sqlite3.Connection,
+    project: Project,
+    file: FoundFile,
+    digest: str,
+    chunking: str,
+    reader_name: str,
 ) -> bool:
     """Whether the project holds these bytes, cut the same way, under this path or another."""
     row = db.execute("SELECT * FROM sources WHERE sha256 = ?", (digest,)).fetchone()
     if row is None or row["chunking"] != chunking:
         return False
-    path = printable(file.path)
+    path = originals.stored(project, file.path)
     if row["path"] == path:
         return bool(row["reader"] == reader_name)
-    if _holds(Path(row["path"]), digest):
+    if _holds(originals.located(project, row["path"]), digest):
         # A copy of a file that is still there; what stood at this path before is gone.
         with database.transaction(db):
             db.execute("DELETE FROM sources WHERE path = ?", (path,))
@@ -223,10 +244,10 @@ class _Content:
             yield self.file.filename, index, text, metadata, now, source
 
 
-def _store(db: sqlite3.Connection, content: _Content) -> None:
+def _store(db: sqlite3.Connection, project: Project, content: _Content) -> None:
     """Put a file with all its chunks in the place of what was there, in one transaction."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    parsed, path = content.parsed, printable(content.file.path)
+    parsed, path = content.parsed, originals.stored(project, content.file.path)
     source = {
         "sha256": content.sha256,
         "path": path,
@@ -280,5 +301,5 @@ def _explain(error: UserError | OSError | MemoryError) -> UserError:
     return explained
 
 
-def _failure(path: Path, error: UserError) -> dict[str, Any]:
-    return {"file": printable(path), "error": error.as_json()}
+def _failure(project: Project, path: Path, error: UserError) -> dict[str, Any]:
+    return {"file": originals.stored(project, path), "error": error.as_json()}

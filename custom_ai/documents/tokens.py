@@ -69,7 +69,12 @@ def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
         tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the library raises plain Exception for a damaged file
         raise UserError("documents.tokenizer_damaged", path=tokenizer_file, reason=error) from error
-    return Tokens(tokenizer, f"{name}@{hashlib.sha256(data).hexdigest()[:8]}")
+    return Tokens(tokenizer, identity_of(data, name))
+
+
+def identity_of(data: bytes, name: str) -> str:
+    """What stands beside chunks that were counted with this tokenizer.json."""
+    return f"{name}@{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 def blocks(text: str) -> list[str]:

@@ -1,9 +1,11 @@
 """One writer per project: a lock of the operating system, which a dead owner does not hold."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import filelock
 
@@ -19,7 +21,7 @@ def writing(project: Project, purpose: str) -> Iterator[None]:
     `purpose` tells others who is at work. Raises UserError at once when somebody else is.
     """
     lock = filelock.FileLock(project.lock, timeout=0)
-    owner = project.lock.with_name(".lock-owner.json")
+    owner = _owner(project)
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -33,8 +35,28 @@ def writing(project: Project, purpose: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def moving(project: Project, purpose: str) -> Iterator[None]:
+    """As `writing`, for a block that moves the project's folder.
+
+    Windows moves no folder in which a file is open, as our own lock is. There the lock is given
+    back before the block: moving the folder away from a writer who came meanwhile fails by itself.
+    """
+    with writing(project, purpose):
+        # It would be left behind in the folder's new place.
+        _owner(project).unlink()
+        if sys.platform != "win32":
+            yield
+            return
+    yield
+
+
+def _owner(project: Project) -> Path:
+    return project.lock.with_name(".lock-owner.json")
+
+
 def _busy(project: Project) -> UserError:
-    owner = project.lock.with_name(".lock-owner.json")
+    owner = _owner(project)
     # The owner may be between taking the lock and saying who it is.
     who = files.read_json(owner) if owner.exists() else {}
     return UserError(

@@ -1,7 +1,6 @@
 """A project is a folder. This is the only module that knows the names inside it."""
 
 import re
-import shutil
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +12,9 @@ from pydantic import Field
 from custom_ai import files
 from custom_ai.errors import UserError
 from custom_ai.options import Options
+from custom_ai.projects.names import RESERVED
 from custom_ai.settings import home
 
-# Names Windows keeps for devices; a project must be movable between systems.
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10))}
 _NAME = re.compile(r"[^\W_][\w .\-]{0,79}")
 
 
@@ -55,6 +53,11 @@ class Project:
         return self.folder / "data" / "project.db"
 
     @property
+    def originals(self) -> Path:
+        """The files people put into the project itself, in their folders."""
+        return self.folder / "data" / "originals"
+
+    @property
     def rag_export(self) -> Path:
         """The portable copy of the database that `documents export` makes."""
         return self.folder / "data" / "rag_export.db"
@@ -91,6 +94,11 @@ class Project:
             raise UserError("errors.damaged_file", path=self.config_file, reason="no object")
         return ProjectConfig.parse(values)
 
+    def make_folders(self) -> None:
+        """Make the folders every project has."""
+        for folder in (self.database.parent, self.runs, self.models):
+            folder.mkdir(parents=True, exist_ok=True)
+
     def change(self, **values: Any) -> ProjectConfig:
         """Change config.json and return what it says now."""
         changed = ProjectConfig.parse({**self.config.model_dump(), **values})
@@ -113,9 +121,19 @@ def slug_of(name: str) -> str:
     if not _NAME.fullmatch(plain) or ".." in plain or plain.endswith("."):
         raise UserError("projects.bad_name", name=name)
     slug = re.sub(r"[ _]+", "-", plain.casefold())
-    if slug.split(".")[0] in _RESERVED or len(slug.encode()) > 200:
+    if slug.split(".")[0] in RESERVED or len(slug.encode()) > 200:
         raise UserError("projects.bad_name", name=name)
     return slug
+
+
+def free_place(name: str) -> Path:
+    """Where a new project of this name will lie; raises UserError when the name is bad or taken."""
+    folder = projects_folder() / slug_of(name)
+    if (folder / "config.json").exists():
+        raise UserError("projects.exists", name=name)
+    if folder.exists():
+        raise UserError("projects.folder_taken", path=folder)
+    return folder
 
 
 def create(name: str) -> Project:
@@ -124,8 +142,7 @@ def create(name: str) -> Project:
     if project.config_file.exists():
         raise UserError("projects.exists", name=name)
     config = ProjectConfig(name=name.strip(), created_at=datetime.now(UTC).isoformat())
-    for folder in (project.database.parent, project.runs, project.models):
-        folder.mkdir(parents=True, exist_ok=True)
+    project.make_folders()
     # The configuration comes last: with it the project exists.
     files.write_json(project.config_file, config.model_dump())
     return project
@@ -143,9 +160,3 @@ def find(name: str) -> Project:
 def find_all() -> list[Project]:
     """Every project, by name."""
     return [Project(path.parent) for path in sorted(projects_folder().glob("*/config.json"))]
-
-
-def delete(project: Project) -> None:
-    """Remove a project with all it holds. The configuration goes first: without it, it is gone."""
-    project.config_file.unlink()
-    shutil.rmtree(project.folder)

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions
+from custom_ai.documents.originals import portable
 from custom_ai.errors import UserError
 from custom_ai.evaluation.exam import ExamOptions
 from custom_ai.export import exporter as exporters
@@ -18,9 +20,10 @@ from custom_ai.training.config import TrainingOptions, recommended
 Json = dict[str, Any]
 
 
-def documents(paths: list[Path]) -> Json:
-    """Read these files and folders."""
-    return {"paths": [str(path.expanduser().absolute()) for path in paths]}
+def documents(paths: list[Path], project: Project | None = None) -> Json:
+    """Read these files and folders; those in the project itself also after it was moved."""
+    full = [path.expanduser().absolute() for path in paths]
+    return {"paths": [portable(project, path) if project else str(path) for path in full]}
 
 
 def samples(provider: str, wished: Json) -> Json:
@@ -31,9 +34,14 @@ def samples(provider: str, wished: Json) -> Json:
 
 
 def training(project: Project, wished: Json) -> Json:
-    """What is wished, and for the rest what suits the model and the number of samples."""
+    """What is wished, and for the rest what suits the model and the number of samples.
+
+    Raises UserError when there is nothing to train with.
+    """
     model = resolve(project.config.base_model)
-    count = len(read_lines(project.samples)[0])
+    count = len(read_lines(current_samples(project))[0])
+    if not count:
+        raise UserError("training.no_samples", path=project.samples)
     options = TrainingOptions.parse({**recommended(model, count), **wished})
     if reason := engines.find(options.engine).unavailable():
         raise UserError("training.engine_unavailable", name=options.engine, reason=reason)

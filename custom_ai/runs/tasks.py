@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
-from custom_ai.documents import library
+from custom_ai.documents import library, originals
 from custom_ai.errors import UserError
 from custom_ai.evaluation import exam
 from custom_ai.export import exporter as exporters
@@ -51,8 +52,8 @@ def task_named(name: str) -> Task:
 
 
 def add_documents(project: Project, options: Json, step: Step) -> Json:
-    """options: {"paths": absolute paths of files and folders}."""
-    paths = [Path(path) for path in options["paths"]]
+    """options: {"paths": files and folders, by full path or by their place in the project}."""
+    paths = [originals.located(project, path) for path in options["paths"]]
     model = resolve(project.config.base_model)
     tokenizer_file = model.tokenizer_file()
     if tokenizer_file is None:
@@ -73,7 +74,7 @@ def train(project: Project, options: Json, step: Step) -> Json:
     """options: TrainingOptions. The adapter lies in the run's folder."""
     chosen = TrainingOptions.parse(options)
     model = resolve(project.config.base_model)
-    samples, validation = load_samples(project.samples, chosen)
+    samples, validation = load_samples(current_samples(project), chosen)
     job = Job(model, samples, validation, chosen, step.folder)
     return {**engines.train(job, step).as_json(), "base_model": model.name}
 
@@ -105,7 +106,7 @@ def evaluate(project: Project, options: Json, step: Step) -> Json:
         exam.Candidate("base", base.path, None),
         exam.Candidate("tuned", base.path, adapter_of(trained)),
     ]
-    asked = exam.questions(project.samples, chosen.limit)
+    asked = exam.questions(current_samples(project), chosen.limit)
     report = exam.hold(candidates, asked, chosen, step)
     return {
         "report": str(step.folder / "report.md"),
@@ -133,7 +134,7 @@ def base_of(run: Run) -> TrainableModel:
 
 
 def _questions(project: Project, count: int = 8) -> tuple[tuple[str, str], ...]:
-    asked = exam.questions(project.samples, count)
+    asked = exam.questions(current_samples(project), count)
     return tuple((q.text, q.expected) for q in asked if q.part == "trained")
 
 
@@ -152,7 +153,7 @@ def _chunks(project: Project, options: Json) -> Json:
 
 
 def _samples(project: Project, options: Json) -> Json:
-    return {"samples": _sha256(project.samples), "base_model": project.config.base_model}
+    return {"samples": _sha256(current_samples(project)), "base_model": project.config.base_model}
 
 
 def _adapter(project: Project, options: Json) -> Json:

@@ -235,10 +235,29 @@ def test_a_project_is_deleted_only_when_meant(say: Any) -> None:
         projects.find("one")
 
 
-def test_no_command_shows_a_friendly_page(say: Any, language: str) -> None:
-    spoken = say()
-    assert spoken.code == 0
-    assert "custom-ai demo" in spoken.out
+def test_the_help_says_what_can_be_typed_first(language: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "custom_ai", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "custom-ai demo" in done.stdout
+    assert {"en": "the app opens", "de": "öffnet sich die App"}[language] in done.stdout
+
+
+def test_without_a_command_the_app_is_opened(language: str, own_home: Path) -> None:
+    program = [sys.executable, "-m", "custom_ai"]
+    no_screen = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""}
+    with subprocess.Popen(
+        program, env={**os.environ, **no_screen}, stdout=subprocess.PIPE, text=True
+    ) as app:
+        assert app.stdout
+        line = app.stdout.readline()
+        assert line.startswith("custom-ai: http://127.0.0.1:")
+        # Every further start shows the same app.
+        again = subprocess.run([*program, "ui", "--no-browser"], capture_output=True, text=True)
+        assert again.stdout.split()[-1] == line.split()[-1]
+        app.terminate()
+    assert app.returncode == 0
 
 
 def test_doctor_answers_within_two_seconds_without_torch() -> None:

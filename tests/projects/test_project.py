@@ -73,10 +73,3 @@ def test_a_second_writer_is_told_who_is_at_work() -> None:
         pass
     with writing(project, "other"):
         pass
-
-
-def test_a_deleted_project_is_gone() -> None:
-    project = projects.create("one")
-    projects.delete(project)
-    assert projects.find_all() == []
-    assert not project.folder.exists()

@@ -1,4 +1,4 @@
-"""`documents add | list | remove | search | export`."""
+"""`documents add | list | chunks | remove | search | export`."""
 
 import argparse
 from dataclasses import asdict
@@ -8,8 +8,9 @@ from typing import Any
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.documents import library
+from custom_ai.documents import chunks, library
 from custom_ai.documents.export import export
+from custom_ai.documents.quality import quality
 from custom_ai.documents.search import search
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
@@ -18,6 +19,7 @@ from custom_ai.runs import requests
 from custom_ai.texts import t
 
 _SEARCH_LIMIT = 10
+_CHUNK_LIMIT = 50
 
 
 def register(parsers: Parsers) -> None:
@@ -27,6 +29,11 @@ def register(parsers: Parsers) -> None:
     add_project(add)
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=t("cli.paths"))
     add_project(command(documents, "documents list", _list))
+    inspect = command(documents, "documents chunks", _chunks)
+    add_project(inspect)
+    inspect.add_argument("document", nargs="?", metavar="DOC", help=t("cli.document"))
+    inspect.add_argument("--limit", type=int, default=_CHUNK_LIMIT, help=t("cli.chunk_limit"))
+    inspect.add_argument("--offset", type=int, default=0, help=t("cli.chunk_offset"))
     remove = command(documents, "documents remove", _remove)
     add_project(remove)
     remove.add_argument("document", metavar="DOC", help=t("cli.document"))
@@ -41,7 +48,7 @@ def register(parsers: Parsers) -> None:
 
 def _add(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
-    run, stopped = foreground.do(project, "documents", requests.documents(args.paths))
+    run, stopped = foreground.do(project, "documents", requests.documents(args.paths, project))
     if stopped:
         return stopped
     result: dict[str, Any] = run.result() or {}
@@ -58,12 +65,32 @@ def _add(args: argparse.Namespace) -> Outcome:
 
 
 def _list(args: argparse.Namespace) -> Outcome:
-    found = library.list_all(projects.find(args.project))
-    rows = [(d.filename, d.pages, d.chunks, d.language, d.id) for d in found]
-    header = [t(f"cli.column_{c}") for c in ("file", "pages", "chunks", "language", "id")]
-    return Outcome(
-        [asdict(d) for d in found], table(rows, header) if rows else t("cli.no_documents")
-    )
+    project = projects.find(args.project)
+    found = library.list_all(project)
+    signs = quality(project)
+    verdicts = {d.id: t(f"documents.quality.{signs[d.id].verdict}") for d in found}
+    rows = [(d.filename, d.pages, d.chunks, d.language, verdicts[d.id], d.id) for d in found]
+    columns = ("file", "pages", "chunks", "language", "quality", "id")
+    lines = [
+        table(rows, [t(f"cli.column_{c}") for c in columns]) if rows else t("cli.no_documents")
+    ]
+    lines += [f"! {d.filename}: {t(reason)}" for d in found for reason in signs[d.id].reasons]
+    data = [{**asdict(d), "quality": signs[d.id].as_json()} for d in found]
+    return Outcome(data, "\n".join(lines))
+
+
+def _chunks(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    document = library.find(project, args.document).id if args.document else None
+    page = chunks.page(project, document, args.offset, args.limit)
+    lines = [t("cli.chunks_shown", shown=len(page.items), first=page.offset, total=page.total)]
+    for chunk in page.items:
+        place = [f"{chunk.filename} #{chunk.chunk_index}"]
+        if chunk.page_start is not None:
+            place.append(t("cli.page", page=chunk.page_start))
+        place += [*chunk.heading_path, t("cli.tokens", tokens=chunk.n_tokens)]
+        lines += ["", " · ".join(place), chunk.text.strip()]
+    return Outcome(page.as_json(), "\n".join(lines))
 
 
 def _remove(args: argparse.Namespace) -> Outcome:

@@ -1,6 +1,7 @@
-"""`project create | list | show | delete`."""
+"""`project create | list | show | rename | duplicate | archive | open | delete`."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from custom_ai.cli.arguments import Parsers, add_project, command, group
@@ -9,8 +10,8 @@ from custom_ai.documents import library
 from custom_ai.errors import UserError
 from custom_ai.files import read_lines
 from custom_ai.projects import project as projects
-from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project
+from custom_ai.runs import idle
 from custom_ai.runs.run import all_runs
 from custom_ai.texts import t
 
@@ -22,6 +23,16 @@ def register(parsers: Parsers) -> None:
     create.add_argument("name", metavar="NAME", help=t("cli.new_name"))
     command(project, "project list", _list)
     add_project(command(project, "project show", _show))
+    for name, call in (("rename", _rename), ("duplicate", _duplicate)):
+        parser = command(project, f"project {name}", call)
+        add_project(parser)
+        parser.add_argument("name", metavar="NAME", help=t("cli.new_name"))
+    archive = command(project, "project archive", _archive)
+    add_project(archive)
+    archive.add_argument("file", nargs="?", type=Path, metavar="FILE", help=t("cli.archive_target"))
+    open_ = command(project, "project open", _open)
+    open_.add_argument("file", type=Path, metavar="FILE", help=t("cli.archive_file"))
+    open_.add_argument("--name", metavar="NAME", help=t("cli.opened_name"))
     delete = command(project, "project delete", _delete)
     add_project(delete)
     delete.add_argument("--yes", action="store_true", help=t("cli.yes"))
@@ -60,12 +71,37 @@ def _show(args: argparse.Namespace) -> Outcome:
     return Outcome(data, table(rows))
 
 
+def _rename(args: argparse.Namespace) -> Outcome:
+    old = projects.find(args.project)
+    new = idle.rename(old, args.name)
+    return Outcome(_brief(new), t("projects.renamed", old=old.slug, name=new.slug))
+
+
+def _duplicate(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    copy = idle.duplicate(project, args.name)
+    text = t("projects.duplicated", name=project.slug, copy=copy.slug, folder=copy.folder)
+    return Outcome(_brief(copy), text)
+
+
+def _archive(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    path = idle.pack(project, args.file)
+    data = {"name": project.slug, "path": str(path), "bytes": path.stat().st_size}
+    return Outcome(data, t("projects.archived", name=project.slug, path=path))
+
+
+def _open(args: argparse.Namespace) -> Outcome:
+    project = idle.unpack(args.file.expanduser().absolute(), args.name)
+    text = t("projects.opened", name=project.slug, folder=project.folder)
+    return Outcome(_brief(project), text)
+
+
 def _delete(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     if not args.yes:
         raise UserError("projects.confirm_delete", name=project.slug, folder=project.folder)
-    with writing(project, "delete"):
-        projects.delete(project)
+    idle.delete(project)
     return Outcome({"deleted": project.slug}, t("projects.deleted", name=project.slug))
 
 
