@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         chosen = settings.load().language
         use_language(None if chosen == "auto" else chosen)
-        args = build_parser().parse_args(arguments)
+        args = build_parser().parse_args(arguments or ["ui"])
         outcome: Outcome = args.command(args)
     except KeyboardInterrupt:
         print(t("cli.stopped"), file=sys.stderr)
@@ -46,10 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; help in the user's language."""
-    parser = argparse.ArgumentParser(prog="custom-ai", description=t("cli.description"))
+    parser = argparse.ArgumentParser(
+        prog="custom-ai",
+        description=t("cli.description"),
+        epilog=welcome.first_steps(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"custom-ai {__version__}")
-    parser.set_defaults(command=welcome.show)
-    commands = parser.add_subparsers(title=t("cli.commands"), metavar=t("cli.command"))
+    commands = parser.add_subparsers(
+        title=t("cli.commands"), metavar=t("cli.command"), required=True
+    )
     for module in COMMANDS:
         module.register(commands)
     return parser

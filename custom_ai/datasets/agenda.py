@@ -82,7 +82,9 @@ class Agenda:
             return
         pile.rounds += 1
         pile.pairs += len(judged)
-        pile.questions += [j.sample.instruction for j in judged if j.status != "rejected"]
+        # What a person took out or put differently is not to be asked again either.
+        originals = [each.original for each in judged]
+        pile.questions += [o.sample.instruction for o in originals if o.status != "rejected"]
         if any(j.status == "accepted" for j in judged):
             pile.useless = 0
         else:

@@ -1,11 +1,9 @@
-"""What a pair must pass before anyone trains with it: form, evidence in the source, no double."""
+"""What a pair must pass before anyone trains with it: form, and evidence in the source."""
 
 import difflib
 import json
-import math
 import re
 import unicodedata
-from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,11 +11,13 @@ from typing import Any
 from custom_ai.datasets.sample import Status
 from custom_ai.providers.provider import BadOutput
 
+# To be raised with every change of what passes: files made by older rules are then made anew.
+RULES = 1
+
 MAX_REPLY = 100_000
 QUESTION_LENGTH = (8, 600)
 ANSWER_LENGTH = (8, 4000)
 CLOSE_QUOTE = 0.9
-SAME = 0.6
 
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
 _REFUSAL = re.compile(
@@ -40,6 +40,8 @@ _LEAK = re.compile(
     r"|\bwie (?:oben|unten) (?:erwähnt|beschrieben|genannt|gezeigt)\b|\bsiehe (?:oben|unten)\b",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\S+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _WORDS = {
     "zero null": "0", "one ein eine einen einem einer eines eins": "1", "two zwei": "2",
@@ -48,9 +50,22 @@ _WORDS = {
     "eleven elf": "11", "twelve zwölf": "12",
 }  # fmt: skip
 _VALUES = {word: value for words, value in _WORDS.items() for word in words.split()}
-_QUOTES = str.maketrans("„“”«»‟‚‘’`´–—‑", '""""""\'\'\'\'\'---')
+_QUOTES = dict(zip("„“”«»‟‚‘’`´–—‑", '""""""\'\'\'\'\'---', strict=True))
 # A word divided at the end of a line, and hyphens that show only there.
 _BROKEN_WORD = re.compile(r"(?<=\w)[-\u00ad][^\S\n]*\n\s*(?=[a-zäöüß])|\u00ad")
+
+
+class _Folded(dict[int, str]):
+    """What each character becomes in the normal form, found out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        letter = _QUOTES.get(chr(code), chr(code))
+        # Decomposed, because PDF files hold "ü" in both forms.
+        self[code] = unicodedata.normalize("NFKD", letter).casefold()
+        return self[code]
+
+
+_FOLDED = _Folded()
 
 
 @dataclass(frozen=True)
@@ -121,71 +136,28 @@ def check(pair: Pair, text: str) -> Verdict:
     return verdict
 
 
-class Doubles:
-    """The pairs met so far, to find those that say the same again.
-
-    Compares the five-letter pieces that two texts share with all the pieces they have (Jaccard).
-    """
-
-    def __init__(self) -> None:
-        self._pairs: list[tuple[str, frozenset[str], frozenset[str]]] = []
-        self._with_piece: dict[str, list[int]] = defaultdict(list)
-
-    def look(self, pair: Pair) -> str:
-        """Whether the pair was met ("same"), or almost ("near"), or its question got another
-        answer ("contradicts"); "" for none of it."""
-        question, answer = normal(pair.instruction), normal(pair.output)
-        pieces, answer_pieces = _pieces(question), _pieces(answer)
-        found = ""
-        for index in self._candidates(pieces):
-            other, other_pieces, other_answer = self._pairs[index]
-            if _jaccard(pieces, other_pieces) < SAME:
-                continue
-            alike = _jaccard(answer_pieces, other_answer)
-            if other == question:
-                if alike >= SAME:
-                    return "same"
-                found = found or "contradicts"
-            elif alike >= SAME:
-                found = "near"
-        return found
-
-    def _candidates(self, pieces: frozenset[str]) -> set[int]:
-        """The pairs whose question may be alike: all that share one of the rarest pieces.
-
-        A question that is alike has at least SAME of the pieces, so it can't lack all of these.
-        """
-        rarest = sorted(pieces, key=lambda piece: len(self._with_piece.get(piece, ())))
-        enough = len(pieces) - math.ceil(SAME * len(pieces)) + 1
-        return {index for piece in rarest[:enough] for index in self._with_piece.get(piece, ())}
-
-    def add(self, pair: Pair) -> None:
-        """Remember a pair."""
-        question = normal(pair.instruction)
-        pieces = _pieces(question)
-        for piece in pieces:
-            self._with_piece[piece].append(len(self._pairs))
-        self._pairs.append((question, pieces, _pieces(normal(pair.output))))
-
-
+@lru_cache(maxsize=16)
 def normal(text: str) -> str:
     """The text as it is compared: case, spaces and kinds of quotation marks don't count."""
-    return _with_places(text)[0]
+    return " ".join(_BROKEN_WORD.sub("", text).split()).translate(_FOLDED)
 
 
 def clean(text: str) -> str:
     """The text without control characters and lone surrogates, which no file takes."""
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
+    return _CONTROL.sub("", text).strip()
 
 
 def find_quote(quote: str, text: str) -> tuple[int | None, float]:
     """Where a quote begins in a text and how much of it is there (1.0: letter by letter)."""
     wanted = normal(quote)
-    have, places = _with_places(text)
+    # Most are there letter by letter, which is found much sooner.
+    if wanted and (start := text.find(quote)) >= 0:
+        return start, 1.0
+    have = normal(text)
     at = have.find(wanted) if wanted else -1
     if at >= 0:
-        return places[at], 1.0
+        return _place(text, at), 1.0
     return None, _likeness(wanted, have) if wanted else 0.0
 
 
@@ -216,22 +188,30 @@ def _check_quote(verdict: Verdict, quote: str, text: str) -> None:
         verdict.object_("quote", "missing", "quarantined")
 
 
-@lru_cache(maxsize=64)
-def _with_places(text: str) -> tuple[str, tuple[int, ...]]:
-    """The normal form of a text and, for each of its characters, the place it came from."""
-    characters: list[str] = []
-    places: list[int] = []
-    skip = {m.start() + i for m in _BROKEN_WORD.finditer(text) for i in range(len(m[0]))}
-    for place, character in enumerate(text.translate(_QUOTES)):
-        if place in skip or (character.isspace() and characters[-1:] in ([], [" "])):
-            continue
-        folded = " " if character.isspace() else character
-        # Decomposed, because PDF files hold "ü" in both forms.
-        for letter in unicodedata.normalize("NFKD", folded).casefold():
-            characters.append(letter)
-            places.append(place)
-    normalised = "".join(characters).rstrip(" ")
-    return normalised, tuple(places[: len(normalised)])
+def _place(text: str, at: int) -> int:
+    """The place in `text` that the character `at` of its normal form came from."""
+    place = length = 0
+    for word in _WORD.finditer(_BROKEN_WORD.sub("", text)):
+        folded = len(word[0]) if word[0].isascii() else len(word[0].translate(_FOLDED))
+        if at < length + folded:
+            place = word.start() + _letter(word[0], at - length)
+            break
+        length += folded + 1
+    for broken in _BROKEN_WORD.finditer(text):
+        if broken.start() > place:
+            break
+        place += len(broken[0])
+    return place
+
+
+def _letter(word: str, at: int) -> int:
+    """Which letter of a word became the character `at` of its folded form ("ß" becomes two)."""
+    length = 0
+    for number, letter in enumerate(word):
+        length += len(letter.translate(_FOLDED))
+        if at < length:
+            return number
+    return len(word)
 
 
 def _likeness(wanted: str, have: str) -> float:
@@ -251,16 +231,8 @@ def _digits(text: str) -> set[str]:
     return {re.sub(r"\D", "", found) for found in _NUMBER.findall(text)}
 
 
-def _numbers(text: str) -> set[str]:
+@lru_cache(maxsize=16)
+def _numbers(text: str) -> frozenset[str]:
     """As _digits, and the values of small number words."""
     words = re.findall(r"\w+", text.casefold())
-    return _digits(text) | {_VALUES[word] for word in words if word in _VALUES}
-
-
-def _pieces(text: str) -> frozenset[str]:
-    return frozenset(text[i : i + 5] for i in range(max(1, len(text) - 4)))
-
-
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    common = len(one & other)
-    return common / (len(one) + len(other) - common)
+    return frozenset(_digits(text) | {_VALUES[word] for word in words if word in _VALUES})

@@ -1,20 +1,21 @@
-"""The samples of a project: what the journal's answers are worth, and the file to train with.
+"""The samples of a project: what the journal's answers are worth, and what people say of them.
 
-The journal is the truth and sft_data.jsonl is derived from it, so checks can become stricter
-without asking, or paying, again.
+Checks can become stricter without asking, or paying, again: the journal keeps the answers, not the
+verdicts. A person's decision outweighs them.
 """
 
+import hashlib
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from custom_ai import files
 from custom_ai.datasets import checks
-from custom_ai.datasets.journal import Record, read
-from custom_ai.datasets.sample import Sample, Status
+from custom_ai.datasets.doubles import Doubles
+from custom_ai.datasets.journal import Contents, Mark, Reading, Record
+from custom_ai.datasets.sample import Sample, Status, sample_from
 from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import BadOutput
@@ -25,12 +26,26 @@ _TEXTS = 8
 _DOUBLES: dict[str, Status] = {"same": "rejected", "near": "rejected", "contradicts": "quarantined"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """A sample with what the checks made of it."""
+    """A sample as it stands: with a person's words, where somebody changed it.
+
+    status: what becomes of it: what a person decided, else what the checks say.
+    checked: what the checks say of the words as they stand.
+    passage: where in its source's text the passage begins and ends that it was made of.
+    first: the sample as it came, before anybody changed it; None while nobody did.
+    """
 
     sample: Sample
     status: Status
+    checked: Status
+    passage: tuple[int, int] | None = None
+    first: "Judged | None" = None
+
+    @property
+    def original(self) -> "Judged":
+        """The sample as the model or the file had it."""
+        return self.first or self
 
 
 class Sources:
@@ -49,31 +64,57 @@ class Collection:
     """Every sample of a journal, judged in the order it was written.
 
     Answers about documents that are no longer in the project are left out until they are back.
+    mark: how far the journal was taken in. documents: the stamp of the documents it was judged by.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self) -> None:
         self.samples: list[Judged] = []
-        self.by_job: dict[str, list[Judged]] = {}
-        self._sources = sources
+        self.mark = Mark()
+        self.documents = ""
+        self._followed = 0
+        self._places: dict[str, int] = {}
+        self._jobs: dict[str, range] = {}
         self._tallies: dict[tuple[str, str], Counter[Status]] = defaultdict(Counter)
-        self._doubles: dict[tuple[str, str], checks.Doubles] = defaultdict(checks.Doubles)
+        self._doubles: dict[tuple[str, str], Doubles] = defaultdict(Doubles)
 
-    def add_all(self, records: Iterable[Record]) -> None:
-        """Judge the records of a journal."""
+    def add_all(self, records: Iterable[Record], sources: Sources) -> None:
+        """Take in the records of a journal."""
         for record in records:
-            self.add(record)
+            self.add(record, sources)
 
-    def add(self, record: Record) -> list[Judged]:
-        """Judge what one record holds: an answer's samples, an imported one, or none."""
+    def add(self, record: Record, sources: Sources) -> list[Judged]:
+        """Take in one record: judge the samples it holds, or change the one it speaks of.
+
+        Returns those samples as they are now.
+        """
+        if record["type"] == "review":
+            return self._review(record, sources)
         judged = []
         if record["type"] == "answer":
-            judged = self.by_job[record["id"]] = self._judge_answer(record)
+            judged = self._judge_answer(record, sources)
+            self._jobs[record["id"]] = range(len(self.samples), len(self.samples) + len(judged))
         elif record["type"] == "imported":
-            judged = [Judged(Sample.model_validate(record["sample"]), "accepted")]
+            judged = [Judged(sample_from(record["sample"]), "accepted", "accepted")]
         for each in judged:
-            self._tallies[each.sample.provider, each.sample.model][each.status] += 1
-        self.samples += judged
+            self._places[each.sample.id] = len(self.samples)
+            self.samples.append(each)
+            self._tally(each)[each.status] += 1
         return judged
+
+    def follow(self, contents: Contents, sources: Sources) -> None:
+        """Take in what was added to a journal since the last time."""
+        self.add_all(contents.records[self._followed :], sources)
+        self._followed = len(contents.records)
+        self.mark = contents.mark
+
+    def find(self, id_: str) -> Judged | None:
+        """The sample with this id."""
+        place = self._places.get(id_)
+        return None if place is None else self.samples[place]
+
+    def of_job(self, id_: str) -> list[Judged]:
+        """The samples of one answer; none for a job that was given up."""
+        return [self.samples[place] for place in self._jobs.get(id_, ())]
 
     def of(self, status: Status) -> list[Sample]:
         """The samples of one status."""
@@ -83,11 +124,27 @@ class Collection:
         """How many samples of one model have which status."""
         return self._tallies[provider, model]
 
-    def _judge_answer(self, record: Record) -> list[Judged]:
-        source = self._sources.text(record["chunk"]["source_sha256"])
+    def _tally(self, judged: Judged) -> Counter[Status]:
+        return self._tallies[judged.sample.provider, judged.sample.model]
+
+    def _review(self, record: Record, sources: Sources) -> list[Judged]:
+        place = self._places.get(record["sample"])
+        if place is None:
+            # Its document is no longer in the project.
+            return []
+        before = self.samples[place]
+        now = self.samples[place] = _reviewed(before, record, sources)
+        self._tally(before)[before.status] -= 1
+        self._tally(now)[now.status] += 1
+        return [now]
+
+    def _judge_answer(self, record: Record, sources: Sources) -> list[Judged]:
+        chunk = record["chunk"]
+        source = sources.text(chunk["source_sha256"])
         if source is None:
             return []
-        text = source[record["chunk"]["start"] : record["chunk"]["end"]]
+        passage = chunk["start"], chunk["end"]
+        text = source[slice(*passage)]
         doubles = self._doubles[record["provider"], record["model"]]
         try:
             pairs = checks.parse_pairs(record["text"], record["asked"])
@@ -101,23 +158,54 @@ class Collection:
                 verdict.object_("double", found, _DOUBLES[found])
             if verdict.status != "rejected":
                 doubles.add(pair)
-            judged.append(Judged(_sample(record, number, pair, verdict), verdict.status))
+            sample = _sample(record, number, pair, verdict)
+            judged.append(Judged(sample, verdict.status, verdict.status, passage))
         return judged
 
 
 def collect(project: Project) -> Collection:
     """The samples of a project as the journal has them."""
+    collection = Collection()
+    reading = Reading(project.journal)
     with connect(project.database) as db:
-        collection = Collection(Sources(db))
-        collection.add_all(read(project.journal).records)
+        collection.documents = documents_stamp(db)
+        collection.add_all(reading.news(), Sources(db))
+    collection.mark = reading.mark
     return collection
 
 
-def write_samples(project: Project, collection: Collection | None = None) -> int:
-    """Make sft_data.jsonl anew from the accepted samples; returns how many."""
-    accepted = (collection or collect(project)).of("accepted")
-    files.write_text(project.samples, "".join(sample.line() for sample in accepted))
-    return len(accepted)
+def documents_stamp(db: sqlite3.Connection) -> str:
+    """What tells whether the documents that samples are about are still the same."""
+    rows = db.execute(
+        "SELECT sha256, reader, chunking, added_at FROM sources ORDER BY sha256"
+    ).fetchall()
+    return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()
+
+
+def _reviewed(judged: Judged, record: Record, sources: Sources) -> Judged:
+    """The sample with what a person says about it."""
+    first = judged.original
+
+    def said(part: str, before: Any, now: Any) -> Any:
+        value = record.get(part, now)
+        return before if value is None else value
+
+    sample = replace(
+        first.sample,
+        instruction=said("instruction", first.sample.instruction, judged.sample.instruction),
+        output=said("output", first.sample.output, judged.sample.output),
+        decided=said("status", None, judged.sample.decided),
+    )
+    checked = first.checked
+    words = (sample.instruction, sample.output)
+    if words != (first.sample.instruction, first.sample.output):
+        sample = replace(sample, edited=True)
+        if judged.passage:
+            source = sources.text(sample.source_sha256) or ""
+            pair = checks.Pair(*words, sample.quote, sample.kind)
+            verdict = checks.check(pair, source[slice(*judged.passage)])
+            checked, sample = verdict.status, replace(sample, checks=verdict.checks)
+    return Judged(sample, sample.decided or checked, checked, judged.passage, first)
 
 
 def _sample(record: Record, number: int, pair: checks.Pair, verdict: checks.Verdict) -> Sample:
@@ -137,7 +225,7 @@ def _sample(record: Record, number: int, pair: checks.Pair, verdict: checks.Verd
         document_id=chunk["document_id"],
         chunk_index=chunk["chunk_index"],
         page=chunk["page"],
-        heading_path=chunk["heading_path"],
+        heading_path=tuple(chunk["heading_path"]),
         language=chunk["language"],
         provider=record["provider"],
         model=record["model"],

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 
 from custom_ai import files
 from custom_ai.datasets import checks
-from custom_ai.datasets.collection import collect, write_samples
-from custom_ai.datasets.journal import Journal
+from custom_ai.datasets.collection import collect
+from custom_ai.datasets.derive import current_samples, write_samples
+from custom_ai.datasets.journal import Record, append
 from custom_ai.datasets.plan import SHARES, SPLITS
 from custom_ai.datasets.sample import Sample, Split, read_samples
 from custom_ai.errors import UserError
@@ -39,7 +40,9 @@ def export_samples(
     input and output. chatml: a line each, {"messages": [user, assistant]}.
     Raises UserError when there are no samples.
     """
-    samples = [sample for sample in read_samples(project.samples) if sample.split in splits]
+    samples = [
+        sample for sample in read_samples(current_samples(project)) if sample.split in splits
+    ]
     if not samples:
         raise UserError("datasets.no_samples")
     files.write_text(path, _WRITERS[format_](samples))
@@ -52,18 +55,18 @@ def import_samples(project: Project, path: Path) -> Imported:
 
     A sample without a split gets one by chance, always the same for the same question.
     """
-    known = {_same(sample) for sample in collect(project).of("accepted")}
-    new = []
+    collection = collect(project)
+    known = {_same(sample) for sample in collection.of("accepted")}
+    new: list[Record] = []
     unchanged = 0
     for sample in _read(path):
-        if _same(sample) in known:
+        # One that was imported before counts as known also after it was edited or rejected.
+        if _same(sample) in known or collection.find(sample.id):
             unchanged += 1
             continue
         known.add(_same(sample))
-        new.append(sample)
-    with Journal(project.journal) as journal:
-        for sample in new:
-            journal.append("imported", id=sample.id, sample=sample.model_dump(mode="json"))
+        new.append({"type": "imported", "id": sample.id, "sample": sample.as_json()})
+    append(project.journal, *new)
     write_samples(project)
     return Imported(len(new), unchanged)
 

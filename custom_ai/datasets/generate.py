@@ -14,7 +14,8 @@ from pydantic import Field
 from custom_ai.datasets import prompts
 from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Leaving, Patience
-from custom_ai.datasets.collection import Collection, Sources, write_samples
+from custom_ai.datasets.collection import Collection, Sources, documents_stamp
+from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Journal, Record
 from custom_ai.datasets.plan import Question, make_plan
 from custom_ai.errors import Stopped, UserError
@@ -88,18 +89,22 @@ def generate(
     provider = find(provider_name)
     if reason := provider.unavailable():
         raise UserError("datasets.provider_unavailable", name=provider_name, reason=reason)
-    with connect(project.database) as db, Journal(project.journal) as journal:
+    with connect(project.database) as db:
+        journal = Journal(project.journal)
         if journal.contents.ignored:
             step.warn("datasets.journal_repaired", count=journal.contents.ignored)
         plan = make_plan(db, journal, options.seed)
         if not plan:
             raise UserError("datasets.nothing_to_ask")
-        collection = Collection(Sources(db))
-        collection.add_all(journal.contents.records)
-        generation = _Generation(provider, options, step, journal, collection)
+        collection, sources = Collection(), Sources(db)
+        collection.documents = documents_stamp(db)
+        collection.follow(journal.contents, sources)
+        generation = _Generation(provider, options, step, journal, collection, sources)
         try:
             return asyncio.run(generation.run(plan))
         finally:
+            journal.contents.catch_up()
+            collection.follow(journal.contents, sources)
             write_samples(project, collection)
 
 
@@ -113,12 +118,14 @@ class _Generation:
         step: Step,
         journal: Journal,
         collection: Collection,
+        sources: Sources,
     ) -> None:
         self._provider = provider
         self._options = options
         self._step = step
         self._journal = journal
         self._collection = collection
+        self._sources = sources
         self._running: dict[asyncio.Task[Reply], Job] = {}
         self._in_doubt: list[tuple[Job, str]] = []
         self._useless_in_a_row = 0
@@ -135,7 +142,7 @@ class _Generation:
             self._model = session.model
             self._agenda = Agenda(plan, self._provider.name, session.model)
             for record in self._finished():
-                self._agenda.learn(record, self._collection.by_job.get(record["id"], []))
+                self._agenda.learn(record, self._collection.of_job(record["id"]))
             self._report()
             patience = Patience(retries=options.retries, delay=options.retry_delay)
             self._asker = Asker(session, patience)
@@ -239,7 +246,9 @@ class _Generation:
             usage=_money(reply.usage),
             text=reply.text,
         )
-        judged = self._collection.add(record)
+        # Samples may have been reviewed meanwhile; what people decided counts at once.
+        self._collection.follow(self._journal.contents, self._sources)
+        judged = self._collection.of_job(record["id"])
         self._agenda.learn(record, judged)
         self._useless_in_a_row = 0
         self._confirm()

@@ -1,12 +1,20 @@
-"""The journal of a project: every answer of a provider, paid for and kept, one a line."""
+"""The journal of a project: every answer of a provider, paid for and kept, one a line.
+
+What people decide about samples stands in it as well. Several processes may write at the same time
+(samples are reviewed while others are still being generated), each line under a short lock.
+"""
 
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
+import filelock
+
+from custom_ai.errors import UserError
 from custom_ai.files import LineLog
 
 Record = dict[str, Any]
@@ -14,90 +22,154 @@ Record = dict[str, Any]
 # split: which piece of which document belongs to which split, fixed before anything is asked
 # answer: a finished job, with the model's words;  given_up: a job that found no usable answer
 # attempt: an answer nobody can use, noted for what it cost;  imported: a sample from elsewhere
-Type = Literal["split", "answer", "given_up", "attempt", "imported"]
+# review: what a person says about the sample with the id `sample`: `instruction`, `output` and
+#   `status` where they have something to say, null for "as it was before anybody spoke"
+Type = Literal["split", "answer", "given_up", "attempt", "imported", "review"]
 
+# These have an id and count once; a later review of the same sample counts, too.
 _FINAL = ("answer", "given_up", "imported")
 
+# A line is written within milliseconds; whoever holds the lock longer has been stopped.
+_LOCK_SECONDS = 20.0
 
-class Contents:
-    """What a journal holds.
 
-    records: in the file's order, each finished job once. ids: of the finished jobs.
-    ignored: lines left out: torn by a power loss, changed by a damaged disk, or written twice.
+@dataclass(frozen=True)
+class Mark:
+    """A place in a journal: after `size` bytes, the last `line` of which have this checksum."""
+
+    size: int = 0
+    line: int = 0
+    checksum: int = 0
+
+    def compare(self, path: Path) -> Literal["same", "grown", "other"]:
+        """Whether the journal still ends here, goes on from here, or is another one by now."""
+        if not path.exists():
+            return "same" if self.size == 0 else "other"
+        with open(path, "rb") as stream:
+            stream.seek(self.size - self.line)
+            if zlib.crc32(stream.read(self.line)) != self.checksum:
+                return "other"
+            return "grown" if b"\n" in stream.read() else "same"
+
+
+class Reading:
+    """A journal read from its beginning, bit by bit while others write it.
+
+    ids: of the finished jobs. ignored: lines left out: changed by a damaged disk, or written twice.
+    mark: how far it was read.
     """
 
-    def __init__(self) -> None:
-        self.records: list[Record] = []
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.ids: set[str] = set()
         self.ignored = 0
+        self.mark = Mark()
+
+    def news(self) -> Iterator[Record]:
+        """The records that were written since the last time, each finished job once.
+
+        A line that is still being written is left for the next time.
+        """
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as lines:
+            lines.seek(self.mark.size)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                self.mark = Mark(self.mark.size + len(line), len(line), zlib.crc32(line))
+                if (record := self._take(line)) is not None:
+                    yield record
+
+    def _take(self, line: bytes) -> Record | None:
+        record = _whole(line)
+        final = record is not None and record["type"] in _FINAL
+        if record is None or (final and record["id"] in self.ids):
+            self.ignored += 1
+            return None
+        if final:
+            self.ids.add(record["id"])
+        return record
+
+
+class Contents(Reading):
+    """A journal with all its records at hand: in the file's order, each finished job once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.records: list[Record] = []
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take in what was written since."""
+        if self.mark.compare(self.path) == "other":
+            # Put back from a copy, say. What is known already is left out.
+            self.mark = Mark()
+        self.records += self.news()
 
     def of(self, type_: Type) -> Iterator[Record]:
         """The records of one type."""
         return (record for record in self.records if record["type"] == type_)
 
-    def take(self, record: Record | None) -> None:
-        """Add a record, or None for a damaged line."""
-        if record is None or (record["type"] in _FINAL and record["id"] in self.ids):
-            self.ignored += 1
-            return
-        if record["type"] in _FINAL:
-            self.ids.add(record["id"])
-        self.records.append(record)
-
 
 def read(path: Path) -> Contents:
     """The contents of a journal; a missing file is an empty one."""
-    contents = Contents()
-    for record in _lines(path):
-        contents.take(record)
-    return contents
+    return Contents(path)
 
 
 class Journal:
-    """A journal open for writing, by one process at a time."""
+    """A journal to write to. Its contents are as the file has them, others' lines included."""
 
     def __init__(self, path: Path) -> None:
-        self.contents = read(path)
-        self._log = LineLog(path)
+        self.path = path
+        with alone(path):
+            self.contents = read(path)
+            if path.exists() and path.stat().st_size > self.contents.mark.size:
+                # Nobody is writing now: the last line was torn by a power loss or a kill.
+                self.contents.ignored += 1
+            LineLog(path).close()
 
     def append(self, type_: Type, **values: Any) -> Record:
         """Write one record; when this returns, it is on the disk.
 
-        Raises OSError having written nothing.
+        Raises OSError having written nothing, UserError when the journal can't be had.
         """
         record = {"type": type_, **values}
-        self._log.append({**record, "crc": _checksum(record)})
-        self.contents.take(record)
+        append(self.path, record)
+        self.contents.catch_up()
         return record
 
-    def close(self) -> None:
-        """Give the file back."""
-        self._log.close()
 
-    def __enter__(self) -> Self:
-        return self
+def append(path: Path, *records: Record) -> None:
+    """Write records in one go; when this returns, they are on the disk.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    Raises OSError having written none of them, UserError when another process holds the journal.
+    """
+    lines = [{**record, "crc": _checksum(record)} for record in records]
+    # Opening it cuts off a torn last line, and a failed write is taken back. Both are safe only
+    # while nobody else is writing.
+    with alone(path), LineLog(path) as log:
+        log.append(*lines)
 
 
-def _lines(path: Path) -> Iterator[Record | None]:
-    """Each line as its record, or None where it is damaged."""
-    if not path.exists():
-        return
-    with open(path, "rb") as lines:
-        for line in lines:
-            yield _whole(line)
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only writer of a file for a moment; UserError when another process does not let go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = path.with_name(f".{path.name}.lock")
+    lock = filelock.FileLock(place, timeout=_LOCK_SECONDS, poll_interval=0.005)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UserError("datasets.file_busy", path=path) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _whole(line: bytes) -> Record | None:
-    if not line.endswith(b"\n"):
-        return None
+    """The record of a line, None where it is damaged."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

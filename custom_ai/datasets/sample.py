@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from custom_ai.errors import UserError
 
@@ -13,7 +14,9 @@ Split = Literal["train", "validation", "exam"]
 Status = Literal["accepted", "quarantined", "rejected"]
 
 
-class Sample(BaseModel):
+# Not a pydantic model: of these an app holds tens of thousands, and slots are a tenth of the size.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
     """A line of sft_data.jsonl. Only `instruction` and `output` are needed to train elsewhere.
 
     split: "exam" samples are never trained on; they measure what a model learned.
@@ -21,9 +24,12 @@ class Sample(BaseModel):
     quote: the words of the source that support the answer; they begin at the character
         `quote_start` of the source's text (None where they are not found there letter by letter).
     checks: what each check found, by its name.
+    edited: a person changed the words. decided: the status a person gave it, whatever the checks
+        say; None where nobody did.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # How pydantic reads one from a file, see `read_samples`.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
     instruction: str
     output: str
@@ -43,11 +49,30 @@ class Sample(BaseModel):
     provider: str = ""
     model: str = ""
     prompt_version: str = ""
-    checks: dict[str, str] = Field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
+    edited: bool = False
+    decided: Status | None = None
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether a person had a say in it."""
+        return self.edited or self.decided is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape other programs may rely on."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def line(self) -> str:
         """The sample as a line of JSON, with its newline."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False) + "\n"
+        return json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+
+
+_reader = TypeAdapter(Sample)
+
+
+def sample_from(values: dict[str, Any]) -> Sample:
+    """A sample that was kept as JSON; raises pydantic's ValidationError where it is none."""
+    return _reader.validate_python(values)
 
 
 def read_samples(path: Path, split: Split | None = None) -> Iterator[Sample]:
@@ -60,7 +85,7 @@ def read_samples(path: Path, split: Split | None = None) -> Iterator[Sample]:
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                sample = Sample.model_validate_json(line)
+                sample = _reader.validate_json(line)
             except ValidationError as error:
                 reason = f"{number}: {error.errors()[0]['msg']}"
                 raise UserError("errors.damaged_file", path=path, reason=reason) from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from custom_ai.datasets.journal import Journal, Record, append
+from custom_ai.datasets.plan import make_plan
 from custom_ai.projects import project as projects
 from custom_ai.projects.database import connect, transaction
 from custom_ai.projects.project import Project
@@ -83,3 +85,36 @@ class Watch:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["kind"] == kind]
+
+
+def fill_journal(project: Project, count: int) -> None:
+    """Write `count` samples about the project's chunks into its journal, four to an answer, as a
+    model would have given them."""
+    rng = random.Random(count)
+    with connect(project.database) as db:
+        plan = make_plan(db, Journal(project.journal), 0)
+    records: list[Record] = []
+    for number in range(count // 4):
+        question = plan[number % len(plan)]
+        chunk = {name: value for name, value in vars(question.chunk).items() if name != "text"}
+        pairs = [_pair(question.chunk.text, rng) for _ in range(4)]
+        records.append({
+            "type": "answer", "id": f"job{number:06d}", "time": "2026-01-01T00:00:00+00:00",
+            "provider": "openrouter", "model": "maker/model", "chunk": chunk, "asked": 4,
+            "reply_model": "maker/model", "prompt_version": "1", "group": question.group.id,
+            "split": question.group.split, "usage": {"cost": "0.0001"},
+            "text": json.dumps({"pairs": pairs}),
+        })  # fmt: skip
+    append(project.journal, *records)
+
+
+def _pair(text: str, rng: random.Random) -> dict[str, str]:
+    words = text.split()
+    start = rng.randrange(len(words) - 8)
+    quote = " ".join(words[start : start + 8])
+    asked = " ".join(rng.sample(words, 5))
+    invented = " Das sind 7654321 Stück." if rng.random() < 0.1 else ""
+    return {
+        "instruction": f"Was gilt für {asked}?", "output": f"Es gilt: {quote}{invented}",
+        "quote": quote, "kind": rng.choice(("fact", "reason", "steps")),
+    }  # fmt: skip

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from custom_ai.datasets import checks
-from custom_ai.datasets.checks import Doubles, Pair, find_quote, parse_pairs
+from custom_ai.datasets.checks import Pair, find_quote, parse_pairs
+from custom_ai.datasets.doubles import Doubles
 from custom_ai.providers.provider import BadOutput
 
 TEXT = (

@@ -1,19 +1,44 @@
 """The journal gives back what it was given, however its file was treated."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import filelock
 import pytest
 
-from custom_ai.datasets.journal import Journal, read
+from custom_ai.datasets import journal as journals
+from custom_ai.datasets.journal import Journal, Mark, append, read
+from custom_ai.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+# A process that writes each line in many small pieces, as a slow disk may.
+SLOW_WRITER = """
+import os, sys, time
+from pathlib import Path
+from custom_ai.datasets.journal import Journal
+
+real = os.write
+def in_pieces(handle, data):
+    time.sleep(0.0005)
+    return real(handle, data[:40])
+os.write = in_pieces
+journal = Journal(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in range(60):
+    journal.append("answer", id=f"slow{number}", text="x" * 400)
+print(len(journal.contents.records), flush=True)
+"""
 
 TEXTS = ("„Straße“ – naïve 😀", "a\nb\r\nc\u2028d", '{"quoted": "\\"}', "x" * 5000)
 
 
 def _fill(path: Path) -> None:
-    with Journal(path) as journal:
-        for number, text in enumerate(TEXTS):
-            journal.append("answer", id=f"job{number}", text=text, cost=0.1)
+    journal = Journal(path)
+    for number, text in enumerate(TEXTS):
+        journal.append("answer", id=f"job{number}", text=text, cost=0.1)
 
 
 def test_what_is_appended_is_read_again(tmp_path: Path) -> None:
@@ -36,10 +61,10 @@ def test_cut_at_any_place_the_whole_records_remain_and_writing_goes_on(tmp_path:
     for length in (*range(0, len(data), 97), len(data) - 1):
         path.write_bytes(data[:length])
         whole = data[:length].count(b"\n")
-        with Journal(path) as journal:
-            assert len(journal.contents.records) == whole
-            assert journal.contents.ignored == int(not data[:length].endswith(b"\n") and length > 0)
-            journal.append("answer", id="new", text="after")
+        journal = Journal(path)
+        assert len(journal.contents.records) == whole
+        assert journal.contents.ignored == int(not data[:length].endswith(b"\n") and length > 0)
+        journal.append("answer", id="new", text="after")
         contents = read(path)
         assert len(contents.records) == whole + 1 and contents.ignored == 0
 
@@ -79,3 +104,84 @@ def test_each_line_is_json_that_others_can_read(tmp_path: Path) -> None:
     _fill(path)
     rows = [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
     assert [row["type"] for row in rows] == ["answer"] * len(TEXTS)
+
+
+def test_two_processes_write_at_the_same_time_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    slow = subprocess.Popen(
+        [sys.executable, "-c", SLOW_WRITER, str(path)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    with slow:
+        assert slow.stdout is not None and slow.stdout.readline() == "ready\n"
+        written = 0
+        while slow.poll() is None:
+            # Each opens the journal anew, which cuts off torn lines.
+            append(
+                path, {"type": "review", "sample": f"s{written}"}, {"type": "review", "sample": ""}
+            )
+            written += 1
+        seen = int(slow.stdout.readline())
+    assert slow.returncode == 0 and written > 10
+    contents = read(path)
+    assert contents.ignored == 0
+    assert contents.ids == {f"slow{number}" for number in range(60)}
+    reviews = [record["sample"] for record in contents.of("review")]
+    assert reviews[::2] == [f"s{number}" for number in range(written)]
+    assert not any(reviews[1::2])
+    # The other one met our lines while it wrote its own.
+    assert 60 < seen <= len(contents.records)
+
+
+def test_a_line_torn_by_a_dead_process_is_cut_off_by_the_next_writer(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("answer", id="one", text="whole")
+    whole = path.read_bytes()
+    with open(path, "ab") as stream:
+        stream.write(b'{"type": "ans')
+    assert read(path).ignored == 0
+    journal.append("answer", id="two", text="after")
+    assert [record["id"] for record in journal.contents.records] == ["one", "two"]
+    assert path.read_bytes().startswith(whole) and read(path).ignored == 0
+
+
+def test_a_journal_that_is_not_let_go_is_a_clear_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    _fill(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(journals, "_LOCK_SECONDS", 0.05)
+    with filelock.FileLock(tmp_path / ".journal.jsonl.lock"), pytest.raises(UserError) as caught:
+        append(path, {"type": "review", "sample": "s"})
+    assert caught.value.code == "datasets.file_busy"
+    assert path.read_bytes() == before
+
+
+def test_a_mark_tells_a_longer_journal_from_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert Mark().compare(path) == "same"
+    _fill(path)
+    mark = read(path).mark
+    assert Mark().compare(path) == "grown" and mark.compare(path) == "same"
+    data = path.read_bytes()
+    append(path, {"type": "review", "sample": "s"})
+    assert mark.compare(path) == "grown"
+    for other in (data[:-9], data[: len(data) // 2], b"", data[:-3] + b"9}\n", b"x" * len(data)):
+        path.write_bytes(other)
+        assert mark.compare(path) == "other"
+    path.unlink()
+    assert mark.compare(path) == "other"
+
+
+def test_a_journal_put_back_from_a_copy_is_read_anew_by_who_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("answer", id="one", text="x")
+    copy = path.read_bytes()
+    journal.append("answer", id="two", text="x" * 500)
+    path.write_bytes(copy)
+    journal.append("answer", id="three", text="x")
+    assert [record["id"] for record in journal.contents.records] == ["one", "two", "three"]
+    assert read(path).ids == {"one", "three"}

@@ -13,8 +13,8 @@ from tests.datasets.corpus import add_document, make_project, prose
 
 
 def _plan(project: Project, seed: int = 0) -> list[Question]:
-    with connect(project.database) as db, Journal(project.journal) as journal:
-        return make_plan(db, journal, seed)
+    with connect(project.database) as db:
+        return make_plan(db, Journal(project.journal), seed)
 
 
 def _shares(plan: list[Question]) -> dict[str, float]:

@@ -13,10 +13,12 @@ from custom_ai.cli.commands import (
     samples,
     settings,
     train,
+    ui,
     worker,
 )
 
 COMMANDS = (
+    ui,
     demo,
     doctor,
     project,

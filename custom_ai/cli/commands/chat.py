@@ -3,21 +3,24 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 from custom_ai.cli.arguments import Parsers, add_project, command
 from custom_ai.cli.outcome import Outcome
 from custom_ai.errors import UserError
 from custom_ai.evaluation import chat
-from custom_ai.evaluation.chat import Model
-from custom_ai.models.catalogue import resolve
+from custom_ai.evaluation.chat import Source
+from custom_ai.evaluation.chat_process import ChatProcess
+from custom_ai.models.chat_template import Messages
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
-from custom_ai.runs.run import all_runs
-from custom_ai.runs.tasks import adapter_of, base_of, trained_run
+from custom_ai.runs.model_choice import choose
 from custom_ai.texts import t
+
+# Begins a new conversation; the same word in every language.
+_NEW = "/new"
 
 
 def register(parsers: Parsers) -> None:
@@ -33,32 +36,69 @@ def register(parsers: Parsers) -> None:
         help=t("cli.chat_from"),
     )  # fmt: skip
     parser.add_argument("--rag", action="store_true", help=t("cli.rag"))
-    parser.add_argument("--max-tokens", type=int, default=256, help=t("cli.max_tokens"))
+    parser.add_argument("--max-tokens", type=_positive, default=256, help=t("cli.max_tokens"))
 
 
 def _chat(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     if args.json and not args.question:
         raise UserError("cli.question_missing")
-    with _open(project, args.model, args.source) as model:
+    with closing(ChatProcess(choose(project, args.model, args.source))) as model:
         if args.question:
-            return _answer(model, project, args, args.question)
-        print(t("cli.chat_started"), file=sys.stderr)
-        for line in _lines():
-            print(_answer(model, project, args, line).text, flush=True)
+            started = time.monotonic()
+            done, sources = _ask(model, project, args, args.question, [])
+            return Outcome(chat.as_json(done, sources, time.monotonic() - started))
+        print(t("cli.chat_started", new=_NEW), file=sys.stderr)
+        _converse(model, project, args)
     return Outcome(None)
 
 
-def _answer(model: Model, project: Project, args: argparse.Namespace, question: str) -> Outcome:
-    started = time.monotonic()
-    reply, sources = chat.ask(model, project, question, args.rag, args.max_tokens)
-    data = chat.as_json(reply, sources, time.monotonic() - started)
-    lines = [reply.text]
+def _converse(model: ChatProcess, project: Project, args: argparse.Namespace) -> None:
+    earlier: Messages = []
+    for line in _lines():
+        if line == _NEW:
+            earlier = []
+            print(t("cli.chat_new"), file=sys.stderr)
+            continue
+        done, _ = _ask(model, project, args, line, earlier)
+        if done["forgotten"]:
+            print(t("cli.chat_forgotten"), file=sys.stderr)
+        earlier += [
+            {"role": "user", "content": line},
+            {"role": "assistant", "content": done["answer"]},
+        ]
+
+
+def _ask(
+    model: ChatProcess,
+    project: Project,
+    args: argparse.Namespace,
+    question: str,
+    earlier: Messages,
+) -> tuple[dict[str, Any], list[Source]]:
+    """Put one question; without --json the answer appears as it is written."""
+    messages, sources = chat.turn(project, question, earlier, args.rag)
+    done: dict[str, Any] = {}
+    loading = False
+    with closing(model.answer(messages, args.max_tokens)) as events:
+        for event in events:
+            if event["kind"] == "text" and not args.json:
+                print(event["text"], end="", flush=True)
+            elif event["kind"] == "loading" and not loading and sys.stderr.isatty():
+                loading = True
+                print(t("cli.chat_loading"), file=sys.stderr)
+            elif event["kind"] == "done":
+                done = event
+    if not args.json:
+        print("\n".join(["", *_places(sources)]), flush=True)
+    return done, sources
+
+
+def _places(sources: Sequence[Source]) -> Iterator[str]:
     for source in sources:
         page = t("cli.page", page=source.page) if source.page is not None else ""
         place = " · ".join(part for part in (source.filename, page, *source.heading_path) if part)
-        lines.append(f"  [{place}]")
-    return Outcome(data, "\n".join(lines))
+        yield f"  [{place}]"
 
 
 def _lines() -> Iterator[str]:
@@ -73,31 +113,8 @@ def _lines() -> Iterator[str]:
             yield line.strip()
 
 
-def _open(project: Project, name: str, source: str) -> AbstractContextManager[Model]:
-    """The wished model: the newest GGUF of the tuned one when there is one, else a checkpoint."""
-    if name == "base":
-        if source == "gguf":
-            raise UserError("cli.base_has_no_gguf")
-        return chat.from_checkpoint(resolve(project.config.base_model).path, None)
-    trained = trained_run(project)
-    if source != "checkpoint":
-        if gguf := _newest_gguf(project, trained.number):
-            return chat.from_gguf(gguf)
-        if source == "gguf":
-            raise UserError("cli.no_gguf", project=project.slug)
-    return chat.from_checkpoint(base_of(trained).path, adapter_of(trained))
-
-
-def _newest_gguf(project: Project, train_run: int) -> Path | None:
-    """The GGUF that was last exported from this training run."""
-    for run in reversed(all_runs(project)):
-        if run.task != "export" or run.state != "finished":
-            continue
-        options = run.request()["options"]
-        if options["format"] == "gguf" and options["train_run"] == train_run:
-            # By name, not by the path of that day: a project may have been moved since.
-            old = Path((run.result() or {})["path"])
-            path: Path = project.models / options["name"] / old.name
-            if path.exists():
-                return path
-    return None
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

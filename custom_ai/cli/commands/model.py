@@ -1,28 +1,52 @@
 """`model list | set`: the base model of a project."""
 
 import argparse
+import asyncio
 from pathlib import Path
 
+from custom_ai import settings
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.models.catalogue import list_known, resolve
+from custom_ai.models.catalogue import choose as choose_model
+from custom_ai.models.catalogue import list_known, original_of
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
+from custom_ai.providers import ollama_list
 from custom_ai.texts import t
 
 
 def register(parsers: Parsers) -> None:
     """Add the commands."""
     model = group(parsers, "model")
-    command(model, "model list", _list)
+    listing = command(model, "model list", _list)
+    listing.add_argument("--ollama", action="store_true", help=t("cli.model_ollama"))
     choose = command(model, "model set", _set)
     add_project(choose)
     choose.add_argument("model", metavar="MODEL", help=t("cli.model_name"))
 
 
 def _list(args: argparse.Namespace) -> Outcome:
+    if args.ollama:
+        return _list_ollama()
     known = list_known()
     return Outcome(known, table([(m["name"], m["description"]) for m in known]))
+
+
+def _list_ollama() -> Outcome:
+    """The models of Ollama, each with the model that can be trained in its place."""
+    found = asyncio.run(ollama_list.ask(settings.load().ollama_url))
+    models = [
+        {
+            "name": model.name,
+            "size": model.size,
+            "family": model.family,
+            "quantization": model.quantization,
+            "trains_as": None if model.remote else original_of(model.name, model.family),
+        }
+        for model in found.models
+    ]
+    rows = [(str(m["name"]), m["trains_as"] or t("cli.no_original")) for m in models]
+    return Outcome(models, table(rows) if rows else t("providers.ollama_empty"))
 
 
 def _set(args: argparse.Namespace) -> Outcome:
@@ -31,7 +55,7 @@ def _set(args: argparse.Namespace) -> Outcome:
     if name != "starter" and Path(name).expanduser().is_dir():
         # A relative path would mean another folder tomorrow.
         name = str(Path(name).expanduser().absolute())
-    model = resolve(name)
+    model = choose_model(name)
     with writing(project, "model set"):
         project.change(base_model=model.name)
     return Outcome({"base_model": model.name}, t("cli.model_chosen", model=model.name))

@@ -1,16 +1,20 @@
-"""`samples generate | list | check | import | export`."""
+"""`samples generate | list | review commands | check | import | export`."""
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.datasets.collection import collect, write_samples
+from custom_ai.datasets.collection import Judged, collect
+from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.formats import FORMATS, export_samples, import_samples
 from custom_ai.datasets.generate import GenerateOptions
+from custom_ai.datasets.plan import SPLITS
+from custom_ai.datasets.review import Filter, Review
 from custom_ai.datasets.sample import Status
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
@@ -35,8 +39,13 @@ def register(parsers: Parsers) -> None:
     show = command(samples, "samples list", _list)
     add_project(show)
     show.add_argument("--status", choices=_STATUSES, help=t("cli.list_status"))
+    show.add_argument("--split", choices=SPLITS, help=t("cli.list_split"))
+    show.add_argument("--document", default="", metavar="FILE", help=t("cli.list_document"))
+    show.add_argument("--search", default="", metavar="TEXT", help=t("cli.list_search"))
+    show.add_argument("--reviewed", action="store_true", help=t("cli.list_reviewed"))
     show.add_argument("--limit", type=int, default=_SHOWN, help=t("cli.list_limit"))
     add_project(command(samples, "samples check", _check))
+    _register_review(samples)
     take = command(samples, "samples import", _import)
     add_project(take)
     take.add_argument("file", type=Path, metavar="FILE", help=t("cli.sample_file"))
@@ -44,6 +53,21 @@ def register(parsers: Parsers) -> None:
     add_project(out)
     out.add_argument("file", type=Path, metavar="FILE", help=t("cli.sample_target"))
     out.add_argument("--format", choices=FORMATS, default="jsonl", help=t("cli.sample_format"))
+
+
+def _register_review(samples: Parsers) -> None:
+    edit = command(samples, "samples edit", _edit)
+    add_project(edit)
+    edit.add_argument("id", metavar="ID", help=t("cli.sample_id"))
+    edit.add_argument("--instruction", metavar="TEXT", help=t("cli.sample_instruction"))
+    edit.add_argument("--output", metavar="TEXT", help=t("cli.sample_output"))
+    for name, call in (("accept", _accept), ("reject", _reject), ("restore", _restore)):
+        decide = command(samples, f"samples {name}", call)
+        add_project(decide)
+        decide.add_argument("ids", nargs="+", metavar="ID", help=t("cli.sample_ids"))
+    history = command(samples, "samples history", _history)
+    add_project(history)
+    history.add_argument("id", metavar="ID", help=t("cli.sample_id"))
 
 
 def _generate(args: argparse.Namespace) -> Outcome:
@@ -60,18 +84,19 @@ def _generate(args: argparse.Namespace) -> Outcome:
 
 
 def _list(args: argparse.Namespace) -> Outcome:
-    found = [
-        {"status": judged.status, **judged.sample.model_dump(mode="json")}
-        for judged in collect(projects.find(args.project)).samples
-        if args.status in (None, judged.status)
-    ]
-    lines = []
-    for sample in found[: args.limit]:
-        place = sample["filename"]
-        if sample["page"] is not None:
-            place += f", {t('cli.page', page=sample['page'])}"
-        lines += [f"? {sample['instruction']}", f"  {sample['output']}", f"  [{place}]"]
-    return Outcome(found, "\n".join(lines) or t("cli.no_samples"))
+    review = Review(projects.find(args.project))
+    wanted = Filter(
+        status=args.status,
+        split=args.split,
+        document=args.document,
+        text=args.search,
+        reviewed=args.reviewed,
+    )
+    everything = review.page().total
+    found = review.page(wanted, limit=everything).items
+    lines = [_in_words(judged) for judged in found[: args.limit]]
+    nothing = t("cli.no_hits") if everything else t("cli.no_samples")
+    return Outcome([_as_json(judged) for judged in found], "\n".join(lines) or nothing)
 
 
 def _check(args: argparse.Namespace) -> Outcome:
@@ -81,13 +106,65 @@ def _check(args: argparse.Namespace) -> Outcome:
         write_samples(project, collection)
     counts = Counter(judged.status for judged in collection.samples)
     failed = [
-        (judged.status, judged.sample.instruction, _reasons(judged.sample.checks))
+        (judged.status, judged.sample.instruction, _reasons(judged))
         for judged in collection.samples
         if judged.status != "accepted"
     ]
     data: dict[str, Any] = {status: counts[status] for status in _STATUSES}
     text = "\n".join([t("cli.checked", **data), table(failed[:_SHOWN])]).strip()
     return Outcome(data, text)
+
+
+def _edit(args: argparse.Namespace) -> Outcome:
+    review = Review(projects.find(args.project))
+    now = review.get(args.id).sample
+    judged = review.edit(
+        args.id,
+        now.instruction if args.instruction is None else args.instruction,
+        now.output if args.output is None else args.output,
+    )
+    review.save()
+    return Outcome(_as_json(judged), f"{_in_words(judged)}\n{_verdict(judged)}")
+
+
+def _accept(args: argparse.Namespace) -> Outcome:
+    return _decide(args, "accepted")
+
+
+def _reject(args: argparse.Namespace) -> Outcome:
+    return _decide(args, "rejected")
+
+
+def _decide(args: argparse.Namespace, status: Status) -> Outcome:
+    review = Review(projects.find(args.project))
+    return _decided(review, review.decide(args.ids, status))
+
+
+def _restore(args: argparse.Namespace) -> Outcome:
+    review = Review(projects.find(args.project))
+    # All of them or, with an unknown one among them, none.
+    for id_ in args.ids:
+        review.get(id_)
+    return _decided(review, [review.restore(id_) for id_ in args.ids])
+
+
+def _decided(review: Review, judged: Sequence[Judged]) -> Outcome:
+    review.save()
+    rows = [(each.sample.id, _verdict(each), each.sample.instruction) for each in judged]
+    return Outcome([_as_json(each) for each in judged], table(rows))
+
+
+def _history(args: argparse.Namespace) -> Outcome:
+    versions = Review(projects.find(args.project)).history(args.id)
+    data = [
+        {"version": number, "time": version.time, "note": version.note, **_as_json(version.judged)}
+        for number, version in enumerate(versions)
+    ]
+    lines = []
+    for number, version in enumerate(versions):
+        head = [str(number), version.time or t("cli.as_it_came"), _verdict(version.judged)]
+        lines += ["  ".join([*head, version.note]).rstrip(), _in_words(version.judged)]
+    return Outcome(data, "\n".join(lines))
 
 
 def _import(args: argparse.Namespace) -> Outcome:
@@ -105,5 +182,29 @@ def _export(args: argparse.Namespace) -> Outcome:
     )
 
 
-def _reasons(checks: dict[str, str]) -> str:
-    return ", ".join(f"{name}: {found}" for name, found in checks.items() if found != "ok")
+def _as_json(judged: Judged) -> dict[str, Any]:
+    return {"status": judged.status, **judged.sample.as_json()}
+
+
+def _in_words(judged: Judged) -> str:
+    """Question, answer, and where they come from."""
+    sample = judged.sample
+    place = sample.filename
+    if sample.page is not None:
+        place += f", {t('cli.page', page=sample.page)}"
+    return f"? {sample.instruction}\n  {sample.output}\n  [{place}] {sample.id}"
+
+
+def _verdict(judged: Judged) -> str:
+    """What becomes of a sample, and why."""
+    status = t(f"cli.status_{judged.status}")
+    reasons = _reasons(judged)
+    return f"{status} ({reasons})" if reasons else status
+
+
+def _reasons(judged: Judged) -> str:
+    sample = judged.sample
+    by_hand = [t("cli.by_hand")] if sample.decided else []
+    edited = [t("cli.edited")] if sample.edited else []
+    found = [f"{name}: {found}" for name, found in sample.checks.items()]
+    return ", ".join([*by_hand, *edited, *found])

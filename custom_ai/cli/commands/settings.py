@@ -10,8 +10,12 @@ from custom_ai.cli.outcome import Outcome, table
 from custom_ai.errors import UserError
 from custom_ai.providers import provider as providers
 from custom_ai.texts import t
+from custom_ai.training import defaults
 
 _KEY = "_api_key"
+
+# The options of a training: training.learning_rate.
+_TRAINING = "training."
 
 
 def register(parsers: Parsers) -> None:
@@ -42,8 +46,20 @@ def _set(args: argparse.Namespace) -> Outcome:
         return _set_key(name, args.value)
     if args.value is None:
         raise UserError("cli.value_missing", key=args.key)
+    if name.startswith(_TRAINING):
+        return _set_default(name.removeprefix(_TRAINING), args.value)
     values = settings.change(args.key, args.value).model_dump()
     return Outcome(values, t("settings.saved", key=args.key, value=args.value))
+
+
+def _set_default(option: str, value: str) -> Outcome:
+    """Set the default of one option of a training; an empty value takes it back."""
+    chosen = defaults.change(option, value or None)
+    if value:
+        text = t("settings.saved", key=_TRAINING + option, value=chosen[option])
+    else:
+        text = t("cli.default_forgotten", option=option)
+    return Outcome({"training": chosen}, text)
 
 
 def _set_key(name: str, value: str | None) -> Outcome:

@@ -1,11 +1,6 @@
-"""No command at all: a friendly page that says what can be done."""
+"""The end of the help: what can be typed, for somebody who sees it the first time."""
 
-import argparse
-
-from custom_ai import __version__, hardware
-from custom_ai.cli.outcome import Outcome, table
-from custom_ai.projects import project as projects
-from custom_ai.settings import home
+from custom_ai.cli.outcome import table
 from custom_ai.texts import as_typed_here, t
 
 # The chain, as somebody would type it the first time.
@@ -21,22 +16,12 @@ _CHAIN = (
 )
 
 
-def show(args: argparse.Namespace) -> Outcome:
-    """The page: what this is, the chain, the projects there are, warnings about the machine."""
+def first_steps() -> str:
+    """What can be typed, in the order somebody would do it."""
     names = {"name": t("cli.example_project"), "folder": t("cli.example_folder")}
     rows = []
     for key, line in _CHAIN:
         for name, value in names.items():
             line = line.replace(f"{{{name}}}", value)
         rows.append((f"  {as_typed_here(line)}", t(f"cli.welcome_{key}")))
-    known = [project.slug for project in projects.find_all()]
-    machine = hardware.detect(home())
-    parts = [
-        f"custom-ai {__version__} – {t('cli.description')}",
-        t("cli.welcome"),
-        table(rows),
-        t("cli.welcome_projects", projects=", ".join(known)) if known else "",
-        "\n".join(f"! {w.message} {w.advice}" for w in machine.warnings),
-    ]
-    data = {"version": __version__, "projects": known, "commands": [row[0].strip() for row in rows]}
-    return Outcome(data, "\n\n".join(part for part in parts if part))
+    return f"{t('cli.welcome')}\n\n{table(rows)}"

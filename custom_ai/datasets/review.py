@@ -1,0 +1,255 @@
+"""People review the samples: find, edit, accept, reject and restore them, thousands at hand.
+
+Every decision is a line of the journal, written before it is confirmed. Others may write there at
+the same time (a generation that is running, a second window, the command line); each call first
+takes in what they wrote.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from custom_ai.datasets import checks
+from custom_ai.datasets.collection import Collection, Judged, Sources, documents_stamp
+from custom_ai.datasets.derive import write_samples
+from custom_ai.datasets.journal import Reading, Record, append
+from custom_ai.datasets.sample import Sample, Split, Status
+from custom_ai.errors import UserError
+from custom_ai.projects.database import connect
+from custom_ai.projects.project import Project
+
+# written: as they came. document: by file and place in it. length: the shortest first.
+Order = Literal["written", "document", "length"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which samples to show, in which order; what is None or empty does not narrow.
+
+    document: a file name. text: words as they stand in question, answer or quote, in any case.
+    reviewed: only those a person had a say in.
+    """
+
+    status: Status | None = None
+    split: Split | None = None
+    kind: str = ""
+    document: str = ""
+    text: str = ""
+    reviewed: bool = False
+    order: Order = "written"
+    descending: bool = False
+
+
+ALL = Filter()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A piece of what a filter shows.
+
+    total: how many samples it shows in all. counts: how many it would show of each status.
+    """
+
+    total: int
+    counts: Counter[Status]
+    items: list[Judged]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What there is to filter by, in alphabetical order."""
+
+    documents: list[str]
+    kinds: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A sample at one time of its history; time (ISO) is empty for the words it came with."""
+
+    judged: Judged
+    time: str = ""
+    note: str = ""
+
+
+class Review:
+    """The samples of a project, open for review. Its methods may be called from any thread.
+
+    Raises UserError for an id that no sample has.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._lock = threading.RLock()
+        self._begin()
+        self._catch_up()
+
+    def page(self, filter_: Filter = ALL, offset: int = 0, limit: int = 50) -> Page:
+        """The samples a filter shows, `limit` of them from `offset` on."""
+        with self._lock:
+            self._catch_up()
+            found = [judged for judged in self._collection.samples if _fits(judged, filter_)]
+        counts = Counter(judged.status for judged in found)
+        if filter_.status:
+            found = [judged for judged in found if judged.status == filter_.status]
+        found = _ordered(found, filter_)
+        return Page(len(found), counts, found[offset : offset + limit])
+
+    def choices(self) -> Choices:
+        """The documents and kinds of question that there are samples of."""
+        with self._lock:
+            self._catch_up()
+            samples = [judged.sample for judged in self._collection.samples]
+        documents = {sample.filename for sample in samples} - {""}
+        return Choices(sorted(documents), sorted({sample.kind for sample in samples} - {""}))
+
+    def get(self, id_: str) -> Judged:
+        """One sample as it stands."""
+        with self._lock:
+            self._catch_up()
+            return self._find(id_)
+
+    def history(self, id_: str) -> list[Version]:
+        """How a sample became what it is: as it came, then after each decision."""
+        with self._lock:
+            self._catch_up()
+            return [Version(self._find(id_).original), *self._versions.get(id_, [])]
+
+    def edit(self, id_: str, instruction: str, output: str, note: str = "") -> Judged:
+        """Give a sample other words. They are checked, but a status a person gave it stays."""
+        instruction, output = checks.clean(instruction), checks.clean(output)
+        if not instruction or not output:
+            raise UserError("datasets.empty_sample")
+        with self._lock:
+            self._catch_up()
+            before = self._find(id_)
+            after = replace(before.sample, instruction=instruction, output=output)
+            said = _said(after, before.original.sample)
+            words = {"instruction": said["instruction"], "output": said["output"]}
+            self._write([id_], words, note)
+            return self._find(id_)
+
+    def decide(self, ids: Sequence[str], status: Status | None, note: str = "") -> list[Judged]:
+        """Give samples a status that outweighs the checks; None leaves it to the checks again."""
+        with self._lock:
+            self._catch_up()
+            self._write(ids, {"status": status}, note)
+            return [self._find(id_) for id_ in ids]
+
+    def restore(self, id_: str, version: int = 0) -> Judged:
+        """Make a sample what it was in this version of its history (0: as it came)."""
+        with self._lock:
+            history = self.history(id_)
+            if not 0 <= version < len(history):
+                raise UserError(
+                    "datasets.no_version", id=id_, version=version, last=len(history) - 1
+                )
+            self._write([id_], _said(history[version].judged.sample, history[0].judged.sample))
+            return self._find(id_)
+
+    def save(self) -> int:
+        """Write sft_data.jsonl, as somebody is about to read it; returns how many are accepted.
+
+        Not needed (`current_samples` sees to it), but much faster from here than from the journal.
+        """
+        with self._lock:
+            self._catch_up()
+            return write_samples(self._project, self._collection)
+
+    def _find(self, id_: str) -> Judged:
+        judged = self._collection.find(id_)
+        if judged is None:
+            raise UserError("datasets.unknown_sample", id=id_, project=self._project.slug)
+        return judged
+
+    def _write(self, ids: Iterable[str], said: dict[str, Any], note: str = "") -> None:
+        """Write a decision about each of these samples, where it changes something."""
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        more = {"note": note} if note else {}
+        records: list[Record] = [
+            {"type": "review", "sample": id_, "time": time, **said, **more}
+            for id_ in dict.fromkeys(ids)
+            if _changes(self._find(id_), said) or note
+        ]
+        if records:
+            append(self._project.journal, *records)
+            self._catch_up()
+
+    def _begin(self) -> None:
+        self._collection = Collection()
+        self._reading = Reading(self._project.journal)
+        self._versions: dict[str, list[Version]] = {}
+
+    def _catch_up(self) -> None:
+        """Take in what was written since, or everything where that is another journal by now or
+        the documents have changed."""
+        if self._reading.mark.compare(self._project.journal) == "other":
+            self._begin()
+        if not self._project.journal.exists():
+            return
+        with connect(self._project.database) as db:
+            documents = documents_stamp(db)
+            if documents != self._collection.documents:
+                self._begin()
+                self._collection.documents = documents
+            try:
+                self._take_in(Sources(db))
+                self._collection.mark = self._reading.mark
+            except BaseException:
+                # What was read but not taken in would be missing from now on.
+                self._begin()
+                raise
+
+    def _take_in(self, sources: Sources) -> None:
+        for record in self._reading.news():
+            judged = self._collection.add(record, sources)
+            if judged and record["type"] == "review":
+                version = Version(judged[0], record["time"], record.get("note", ""))
+                self._versions.setdefault(record["sample"], []).append(version)
+
+
+def _said(sample: Sample, first: Sample) -> dict[str, Any]:
+    """What makes `sample` of a sample as it came, in the words of the journal."""
+    return {
+        "instruction": None if sample.instruction == first.instruction else sample.instruction,
+        "output": None if sample.output == first.output else sample.output,
+        "status": sample.decided,
+    }
+
+
+def _changes(judged: Judged, said: dict[str, Any]) -> bool:
+    present = _said(judged.sample, judged.original.sample)
+    return any(present[part] != value for part, value in said.items())
+
+
+def _fits(judged: Judged, filter_: Filter) -> bool:
+    """Whether a filter shows the sample, its status left out of account."""
+    sample = judged.sample
+    return (
+        filter_.split in (None, sample.split)
+        and filter_.kind in ("", sample.kind)
+        and filter_.document in ("", sample.filename)
+        and (sample.reviewed or not filter_.reviewed)
+        and (not filter_.text or _holds(sample, filter_.text.casefold()))
+    )
+
+
+def _holds(sample: Sample, text: str) -> bool:
+    return any(
+        text in part.casefold() for part in (sample.instruction, sample.output, sample.quote)
+    )
+
+
+def _ordered(found: list[Judged], filter_: Filter) -> list[Judged]:
+    def place(judged: Judged) -> tuple[Any, ...]:
+        sample = judged.sample
+        if filter_.order == "length":
+            return (len(sample.instruction) + len(sample.output),)
+        return sample.filename, judged.passage or (0, 0), sample.quote_start or 0
+
+    if filter_.order != "written":
+        return sorted(found, key=place, reverse=filter_.descending)
+    return found[::-1] if filter_.descending else found
