@@ -1,23 +1,41 @@
 """Base models that can be trained: the bundled starter, a local folder, or one from the hub."""
 
+import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, Literal
 
 from custom_ai.errors import UserError
-from custom_ai.files import read_json
+from custom_ai.files import read_json, write_json
 from custom_ai.models.architectures import for_config
+from custom_ai.models.shape import Shape
+from custom_ai.settings import home
 from custom_ai.texts import t
 
 STARTER = "starter"
+_STARTER_MILLIONS = 5
+
+# What is of use in the front matter of a model's README.
+CARD = ("license", "license_name", "language")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
-# What training needs of a model; anything else in a repository stays there.
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+# What training needs of a model; anything else in a repository stays there. The README says under
+# which licence and for which languages.
+_WANTED = [
+    *("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"),
+    "README.md",
+]
+
+# What says whether a model can be used, before its weights are downloaded.
+_SMALL = ["config.json", "tokenizer.json", "tokenizer_config.json", "README.md"]
 
 
 @dataclass(frozen=True)
@@ -34,21 +52,29 @@ class TrainableModel:
             return Path(self.path) / "tokenizer.json"
         return _cached(self.path, "tokenizer.json")
 
+    def folder(self) -> Path | None:
+        """Where its files lie; None for a model of the hub of which nothing is here."""
+        if self.kind != "hub":
+            return Path(self.path)
+        config = _cached(self.path, "config.json")
+        return config.parent if config else None
 
-# Models worth suggesting, smallest first: name, parameters in millions, licence, and whether the
-# hub hands it out only to people who signed in and agreed to that licence.
-_KNOWN = (
-    (STARTER, 5, "custom-ai", False),
-    ("HuggingFaceTB/SmolLM2-135M-Instruct", 135, "Apache-2.0", False),
-    ("HuggingFaceTB/SmolLM2-360M-Instruct", 362, "Apache-2.0", False),
-    ("Qwen/Qwen2.5-0.5B-Instruct", 494, "Apache-2.0", False),
-    ("Qwen/Qwen3-0.6B", 596, "Apache-2.0", False),
-    ("meta-llama/Llama-3.2-1B-Instruct", 1236, "Llama 3.2", True),
-    ("Qwen/Qwen2.5-1.5B-Instruct", 1544, "Apache-2.0", False),
-    ("HuggingFaceTB/SmolLM2-1.7B-Instruct", 1711, "Apache-2.0", False),
-    ("mistralai/Mistral-7B-Instruct-v0.3", 7248, "Apache-2.0", False),
-    ("Qwen/Qwen2.5-7B-Instruct", 7616, "Apache-2.0", False),
-)
+
+@cache
+def known() -> tuple[dict[str, Any], ...]:
+    """Models of the hub that we know: the entries of known.json, smallest first.
+
+    name, licence; gated: whether the hub hands it out only to people who signed in and agreed to
+    the licence; suggested; tokenizer: its kind; languages; ollama: which of Ollama's tags were made
+    from it, as patterns; config: the part of its config.json that tells its size.
+    """
+    path = package_files("custom_ai.models") / "known.json"
+    return tuple(json.loads(path.read_text(encoding="utf-8")))
+
+
+def entry(name: str) -> dict[str, Any]:
+    """What we know of a model of the hub; empty for one we don't know."""
+    return next((model for model in known() if model["name"] == name), {})
 
 
 def list_known() -> list[dict[str, Any]]:
@@ -56,6 +82,11 @@ def list_known() -> list[dict[str, Any]]:
 
     Each with name, description (in the user's language), parameters (in millions), licence, gated.
     """
+    found = [(STARTER, _STARTER_MILLIONS, "custom-ai", False)]
+    for model in known():
+        if model["suggested"] and (shape := Shape.of(model["config"])):
+            millions = round(shape.parameters / 1e6)
+            found.append((model["name"], millions, model["licence"], model["gated"]))
     return [
         {
             "name": name,
@@ -64,7 +95,7 @@ def list_known() -> list[dict[str, Any]]:
             "licence": licence,
             "gated": gated,
         }
-        for name, parameters, licence, gated in _KNOWN
+        for name, parameters, licence, gated in found
     ]
 
 
@@ -75,27 +106,63 @@ def _description(name: str, parameters: int, licence: str, gated: bool) -> str:
     return t(key, parameters=parameters, licence=licence)
 
 
+def original_of(tag: str, family: str = "") -> str | None:
+    """The model of the hub that one of Ollama's was made from; None where we don't know.
+
+    tag: as Ollama lists it, "llama3.2:1b". family: what Ollama says of it, "llama"; a model of
+    one's own may bear the name of another.
+    """
+    full = tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
+    for model in known():
+        if any(fnmatchcase(full.lower(), pattern) for pattern in model["ollama"]):
+            if family and family != for_config(model["config"]).gguf:
+                return None
+            return str(model["name"])
+    return None
+
+
+def named(name: str) -> TrainableModel:
+    """What a name means, "starter", a folder or a hub id, without a look at the hub.
+
+    Raises UserError for a name that can't be one, and for a folder that is not there.
+    """
+    plain = name.strip()
+    if plain == STARTER:
+        return TrainableModel(STARTER, "starter", str(package_files("custom_ai.models") / STARTER))
+    folder = Path(os.path.expanduser(plain))
+    if plain and os.path.isdir(folder):
+        return TrainableModel(str(folder.absolute()), "folder", str(folder.absolute()))
+    if folder.is_absolute() or plain.startswith((".", "~")) or "\\" in plain:
+        raise UserError("models.no_folder", path=folder)
+    if _HUB_ID.fullmatch(plain):
+        return TrainableModel(plain, "hub", plain)
+    raise UserError("models.unknown", name=name)
+
+
 def resolve(name: str) -> TrainableModel:
     """Find the model behind "starter", a folder or a hub id; UserError says what is wrong.
 
     A hub id is checked on the hub, unless it was downloaded before; nothing is downloaded.
     """
-    plain = name.strip()
-    if plain == STARTER:
-        folder = Path(str(package_files("custom_ai.models") / STARTER))
-        check_folder(folder)
-        return TrainableModel(STARTER, "starter", str(folder))
-    folder = Path(plain).expanduser()
-    if plain and folder.is_dir():
-        folder = folder.absolute()
-        check_folder(folder)
-        return TrainableModel(str(folder), "folder", str(folder))
-    if folder.is_absolute() or plain.startswith((".", "~")) or "\\" in plain:
-        raise UserError("models.no_folder", path=folder)
-    if _HUB_ID.fullmatch(plain):
-        _check_hub(plain)
-        return TrainableModel(plain, "hub", plain)
-    raise UserError("models.unknown", name=name)
+    model = named(name)
+    if model.kind == "hub":
+        _check_hub(model)
+    else:
+        check_folder(Path(model.path))
+    return model
+
+
+def choose(name: str) -> TrainableModel:
+    """As resolve, and makes sure that the model can be trained before its weights are fetched.
+
+    Of a model of the hub the small files are downloaded, configuration and tokenizer.
+    """
+    model = resolve(name)
+    if model.kind == "hub":
+        with _hub_errors(model.path):
+            folder = Path(_hub().snapshot_download(model.path, allow_patterns=_SMALL))
+        for_config(read_json(folder / "config.json"))
+    return model
 
 
 def check_folder(folder: Path) -> None:
@@ -114,12 +181,8 @@ def fetch(model: TrainableModel) -> Path:
     """The folder with the model's files; a model of the hub is downloaded on first use."""
     if model.kind != "hub":
         return Path(model.path)
-    hub = _hub()
-    try:
-        folder = Path(hub.snapshot_download(model.path, allow_patterns=_WANTED))
-    # huggingface_hub hands through whatever its HTTP library raises.
-    except Exception as error:
-        raise _hub_error(model.path, error) from error
+    with _hub_errors(model.path):
+        folder = Path(_hub().snapshot_download(model.path, allow_patterns=_WANTED))
     check_folder(folder)
     return folder
 
@@ -151,15 +214,45 @@ def _cached(name: str, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _check_hub(name: str) -> None:
-    if config := _cached(name, "config.json"):
-        _check_files(name, [path.name for path in config.parent.iterdir()])
+def _check_hub(model: TrainableModel) -> None:
+    folder = model.folder()
+    if folder and any(folder.glob("*.safetensors")):
+        _check_files(model.path, [path.name for path in folder.iterdir()])
         return
+    with _hub_errors(model.path):
+        info = _hub().HfApi().model_info(model.path, files_metadata=True, timeout=20)
+    _check_files(model.path, [file.rfilename for file in info.siblings or []])
+    _remember(info)
+
+
+def _remember(info: Any) -> None:
+    """Keep what only the hub knows, so that it can be shown without asking again."""
+    files = [f for f in info.siblings or [] if any(fnmatchcase(f.rfilename, p) for p in _WANTED)]
+    card = info.card_data.to_dict() if info.card_data else {}
+    write_json(
+        remembered_file(info.id),
+        {
+            "size": sum(file.size or 0 for file in files),
+            "parameters": info.safetensors.total if info.safetensors else None,
+            "gated": bool(info.gated),
+            "card": {key: card[key] for key in CARD if key in card},
+        },
+    )
+
+
+def remembered_file(name: str) -> Path:
+    """Where lies what the hub said about a model."""
+    return home() / "cache" / "hub" / f"{name.replace('/', '--')}.json"
+
+
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    """Say failed calls to the hub the way people can read them."""
     try:
-        info = _hub().HfApi().model_info(name, timeout=20)
+        yield
+    # huggingface_hub hands through whatever its HTTP library raises.
     except Exception as error:
         raise _hub_error(name, error) from error
-    _check_files(name, [entry.rfilename for entry in info.siblings or []])
 
 
 def _hub_error(name: str, error: Exception) -> Exception:

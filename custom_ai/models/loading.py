@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from custom_ai import settings
 from custom_ai.errors import UserError
 from custom_ai.hardware import threads_for
 from custom_ai.models.chat_template import ensure_template
@@ -37,9 +38,11 @@ def load_model(path: str | Path, dtype: Any) -> tuple[Any, Any]:
 
 
 def best_device() -> str:
-    """ "cuda", "mps" or "cpu": what torch can use here."""
+    """ "cuda", "mps" or "cpu": what torch can use here and the settings allow."""
     import torch
 
+    if settings.load().force_cpu:
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,6 +1,7 @@
 """Ask a base model, with or without an adapter, through transformers."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +15,20 @@ from custom_ai.models.loading import (
     memory_errors,
     use_threads,
 )
+from custom_ai.models.pieces import Pieces, StopWish
 
 
 @dataclass(frozen=True)
 class Answer:
     """An answer. tokens: how many were generated, the end mark included; seconds: for its batch.
 
-    stopped: "end" where the model ended it, "length" where it reached the limit.
+    stopped: "end" where the model ended it, "length" where it reached the limit, "stopped" where
+        somebody asked for it.
     """
 
     text: str
     tokens: int
-    stopped: Literal["end", "length"]
+    stopped: Literal["end", "length", "stopped"]
     seconds: float
 
 
@@ -52,16 +55,50 @@ class TransformersChat:
         if self._padding is None:
             self._padding = self._ends[0] if self._ends else 0
 
+    @property
+    def context(self) -> int | None:
+        """The longest conversation in tokens, its answer included; None where there is no limit."""
+        limit: int | None = getattr(self._model.config, "max_position_embeddings", None)
+        return limit
+
+    def count(self, messages: Messages) -> int:
+        """How many tokens a conversation takes before its answer begins."""
+        return len(prompt_tokens(self._tokenizer, messages))
+
     def answer(
-        self, messages: Messages, max_new_tokens: int = 256, temperature: float = 0.0
+        self,
+        messages: Messages,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        tell: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> Answer:
-        """Answer one conversation; at temperature 0 always with the likeliest token."""
-        return self.answers([messages], max_new_tokens, temperature)[0]
+        """Answer one conversation; at temperature 0 always with the likeliest token.
+
+        tell: gets the answer piece by piece while it is written; together they are its text.
+        should_stop: asked after each token; an answer that is stopped keeps what it has.
+        """
+        wish = StopWish(should_stop) if should_stop else None
+        pieces = Pieces(self._tokenizer, self._ends, tell) if tell else None
+        answer = self._generate([messages], max_new_tokens, temperature, pieces, wish)[0]
+        if pieces:
+            pieces.finish(answer.text)
+        return answer
 
     def answers(
         self, conversations: list[Messages], max_new_tokens: int = 256, temperature: float = 0.0
     ) -> list[Answer]:
         """Answer several conversations at once, in their order; one batch in memory."""
+        return self._generate(conversations, max_new_tokens, temperature, None, None)
+
+    def _generate(
+        self,
+        conversations: list[Messages],
+        max_new_tokens: int,
+        temperature: float,
+        pieces: Pieces | None,
+        wish: StopWish | None,
+    ) -> list[Answer]:
         torch = self._torch
         prompts = [prompt_tokens(self._tokenizer, messages) for messages in conversations]
         width = max(map(len, prompts), default=0)
@@ -77,9 +114,12 @@ class TransformersChat:
                 input_ids=torch.tensor(ids, device=self._device),
                 attention_mask=torch.tensor(mask, device=self._device),
                 generation_config=self._generation_config(max_new_tokens, sampling),
+                streamer=pieces,
+                stopping_criteria=[wish] if wish else None,
             )
         seconds = time.monotonic() - start
-        return [self._read(row[width:].tolist(), seconds) for row in out]
+        cut_off: Literal["length", "stopped"] = "stopped" if wish and wish.granted else "length"
+        return [self._read(row[width:].tolist(), seconds, cut_off) for row in out]
 
     def _generation_config(self, max_new_tokens: int, sampling: dict[str, Any]) -> Any:
         from transformers import GenerationConfig
@@ -92,12 +132,14 @@ class TransformersChat:
             **sampling,
         )
 
-    def _read(self, tokens: list[int], seconds: float) -> Answer:
+    def _read(
+        self, tokens: list[int], seconds: float, cut_off: Literal["length", "stopped"]
+    ) -> Answer:
         end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         kept = tokens if end is None else tokens[:end]
         text = self._tokenizer.decode(kept, skip_special_tokens=True).strip()
         count = len(tokens) if end is None else end + 1
-        return Answer(text, count, "length" if end is None else "end", seconds)
+        return Answer(text, count, cut_off if end is None else "end", seconds)
 
 
 def _merged(model: Any, adapter: Path) -> Any:

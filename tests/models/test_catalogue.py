@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,13 +32,28 @@ def code_of(name: str) -> UserError:
 
 def resolve_elsewhere(name: str, tmp_path: Path, **environment: str) -> str:
     """The hub's library reads its switches when imported, so each case has its own process."""
+    return run_elsewhere(RESOLVE, name, tmp_path, **environment)
+
+
+RESOLVE = """
+    model = resolve(sys.argv[1])
+    print('found', model.kind, model.path, model.tokenizer_file(), fetch(model))
+"""
+
+CHOOSE = """
+    facts = look_up(choose(sys.argv[1]))
+    print('chosen', facts.here, facts.gated, facts.licence, facts.languages, facts.parameters,
+          facts.tokenizer)
+"""
+
+
+def run_elsewhere(body: str, name: str, tmp_path: Path, **environment: str) -> str:
     program = (
         "import sys\n"
         "from custom_ai.errors import UserError\n"
-        "from custom_ai.models.catalogue import fetch, resolve\n"
-        "try:\n"
-        "    model = resolve(sys.argv[1])\n"
-        "    print('found', model.kind, model.path, model.tokenizer_file(), fetch(model))\n"
+        "from custom_ai.models.catalogue import choose, fetch, resolve\n"
+        "from custom_ai.models.facts import look_up\n"
+        f"try:{body}"
         "except UserError as error:\n"
         "    print(error.code, '|', error)\n"
     )
@@ -137,7 +153,7 @@ def hub() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers = answers[self.path.rsplit("/", 1)[1]]
+            status, headers = answers[urlsplit(self.path).path.rsplit("/", 1)[1]]
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -189,3 +205,84 @@ def test_suggestions_are_described_and_begin_with_the_starter() -> None:
     assert known[0]["name"] == STARTER
     assert all(entry["description"] for entry in known)
     assert [k["parameters"] for k in known] == sorted(k["parameters"] for k in known)
+
+
+@pytest.fixture
+def generous_hub(model: Path) -> Iterator[tuple[str, list[str]]]:
+    """A hub with one model, and the names of the files that were downloaded from it."""
+    sha = "1" * 40
+    fetched: list[str] = []
+    info = {
+        "id": "org/name",
+        "sha": sha,
+        "private": False,
+        "gated": "manual",
+        "tags": [],
+        "downloads": 1,
+        "cardData": {"license": "mit", "language": ["de"]},
+        "safetensors": {"parameters": {"BF16": 123}, "total": 123},
+        "siblings": [
+            {"rfilename": path.name, "size": path.stat().st_size} for path in model.iterdir()
+        ],
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, with_body: bool) -> None:
+            path = urlsplit(self.path).path
+            name = path.rsplit("/", 1)[1]
+            if path.startswith("/api/"):
+                body = json.dumps(info).encode()
+            else:
+                body = (model / name).read_bytes()
+                if with_body:
+                    fetched.append(name)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{name}"')
+            self.send_header("X-Repo-Commit", sha)
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", fetched
+        server.shutdown()
+
+
+def choose_elsewhere(tmp_path: Path, endpoint: str) -> str:
+    return run_elsewhere(CHOOSE, "org/name", tmp_path, HF_ENDPOINT=endpoint)
+
+
+def test_choosing_a_model_of_the_hub_fetches_no_weights(
+    generous_hub: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    endpoint, fetched = generous_hub
+    said = choose_elsewhere(tmp_path, endpoint)
+    assert said == "chosen False True mit ('de',) 123 BPE"
+    assert "tokenizer.json" in fetched
+    assert not [name for name in fetched if name.endswith(".safetensors")]
+
+
+def test_a_model_we_cannot_train_is_refused_before_its_weights_are_fetched(
+    model: Path, generous_hub: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq"}
+    (model / "config.json").write_text(json.dumps(config))
+    assert choose_elsewhere(tmp_path, generous_hub[0]).startswith("export.quantized_base |")
+    assert "model.safetensors" not in generous_hub[1]
+
+
+@pytest.mark.parametrize("name", ["~nobody/model", "/" + "x" * 5000, "./\0"])
+def test_odd_paths_are_answered_like_missing_ones(name: str) -> None:
+    assert code_of(name).code == "models.no_folder"

@@ -5,6 +5,7 @@ import pytest
 from custom_ai.errors import UserError
 from custom_ai.models.chat_template import CHATML, end_tokens, ensure_template, prompt_tokens
 from custom_ai.models.loading import load_model, memory_errors, use_threads
+from custom_ai.models.pieces import Pieces
 from custom_ai.models.transformers_chat import TransformersChat
 from tests.tiny_models import facts, make_model, teach
 
@@ -59,6 +60,46 @@ def test_a_temperature_makes_answers_differ(tmp_path: Path) -> None:
     chat = TransformersChat(make_model(tmp_path / "m"), threads=1)
     answers = {chat.answer(question("Where?"), 12, temperature=2.0).text for _ in range(4)}
     assert len(answers) > 1
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_the_pieces_of_an_answer_make_the_answer(tmp_path: Path, seed: int) -> None:
+    # A model that was taught nothing writes bytes that are no characters, too.
+    chat = TransformersChat(make_model(tmp_path / "m", seed=seed), threads=1)
+    pieces: list[str] = []
+    answer = chat.answer(question(f"Größe {seed}?"), 60, temperature=2.0, tell=pieces.append)
+    assert len(pieces) > 1
+    assert "".join(pieces) == answer.text
+
+
+def test_pieces_never_tear_a_character(taught: Path) -> None:
+    import torch
+
+    _, tokenizer = load_model(taught, None)
+    text = "Über die Straße: größer, 東京 und 🧵👩‍🌾!"
+    tokens = tokenizer(f"  {text}\n\n", add_special_tokens=False)["input_ids"]
+    assert len(tokens) > len(text)
+    told: list[str] = []
+    pieces = Pieces(tokenizer, end_tokens(tokenizer), told.append)
+    pieces.put(torch.tensor([[1, 2, 3]]))
+    for token in [*tokens, *end_tokens(tokenizer)]:
+        pieces.put(torch.tensor([token]))
+    pieces.finish(text)
+    assert "".join(told) == text
+    assert not any("\ufffd" in piece for piece in told)
+    assert {"ü", "🧵", "京"} <= set("".join(told).lower())
+    assert len(told) > 15
+
+
+def test_an_answer_can_be_stopped_in_the_middle(chat: TransformersChat) -> None:
+    pieces: list[str] = []
+    asked = question(FACTS[0]["instruction"])
+    stopped = chat.answer(asked, tell=pieces.append, should_stop=lambda: len(pieces) == 2)
+    assert stopped.stopped == "stopped"
+    assert "".join(pieces) == stopped.text
+    assert FACTS[0]["output"].startswith(stopped.text)
+    assert len(stopped.text) < len(FACTS[0]["output"])
+    assert chat.answer(asked).text == FACTS[0]["output"]
 
 
 def test_an_adapter_without_safetensors_is_refused(taught: Path, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from custom_ai.errors import UserError
-from custom_ai.providers import local
+from custom_ai.providers import llama_process, local
 from custom_ai.providers.gguf_header import read_header
-from custom_ai.providers.local import LlamaCpp, LlamaCppFailure
+from custom_ai.providers.llama_process import LlamaCppFailure
+from custom_ai.providers.local import ANY_SEED, LlamaCpp
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -110,6 +111,31 @@ def test_temperature_and_seed_decide_what_is_drawn(model: LlamaCpp) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_without_a_fixed_seed_answers_differ(model: LlamaCpp) -> None:
+    drawn = {model.complete(list(b"ab"), 8, 2.0, ANY_SEED).tokens for _ in range(4)}
+    assert len(drawn) > 1
+
+
+def test_the_pieces_of_an_answer_make_the_answer(model: LlamaCpp) -> None:
+    pieces: list[str] = []
+    question = [{"role": "user", "content": "Größe?"}]
+    answer = model.chat(question, max_tokens=40, tell=pieces.append)
+    assert len(pieces) > 5
+    assert "".join(pieces) == answer.text
+    assert answer == model.chat(question, max_tokens=40)
+
+
+def test_an_answer_can_be_stopped_in_the_middle(model: LlamaCpp) -> None:
+    pieces: list[str] = []
+    question = [{"role": "user", "content": "a"}]
+    stopped = model.chat(question, 100, tell=pieces.append, should_stop=lambda: len(pieces) == 3)
+    assert stopped.stopped == "stopped"
+    assert len(pieces) == 3
+    whole = model.chat(question, 100)
+    assert whole.text.startswith(stopped.text)
+    assert len(whole.tokens) > len(stopped.tokens)
+
+
 def test_a_question_that_is_too_long_is_told_with_both_numbers(gguf_file: Path) -> None:
     # More than the model was made for is never given.
     model = LlamaCpp(gguf_file, threads=1, context=100000)
@@ -131,7 +157,7 @@ def test_a_crash_of_llama_cpp_is_a_message(gguf_file: Path) -> None:
 def test_an_answer_that_takes_too_long_is_told(
     gguf_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(llama_process, "_ANSWER_SECONDS", 0.5)
     with LlamaCpp(gguf_file, threads=1) as model:
         worker = psutil.Process().children()[-1]
         worker.suspend()
@@ -142,7 +168,7 @@ def test_an_answer_that_takes_too_long_is_told(
 
 
 def test_nobody_without_the_key_gets_an_answer(model: LlamaCpp) -> None:
-    model._key = "wrong"
+    model._llama._key = "wrong"
     with pytest.raises(UserError, match="Invalid API Key"):
         model.complete([97])
 
