@@ -94,7 +94,9 @@ def detect(folder: Path) -> Hardware:
 
 
 def find_device() -> Device:
-    """The best device of this machine, and why it is that one."""
+    """The best device of this machine that the settings allow, and why it is that one."""
+    if settings.load().force_cpu:
+        return Device("cpu", _cpu_name(), None, t("hardware.reason_forced"))
     if found := _nvidia():
         name, memory = found
         return Device("cuda", name, memory, t("hardware.reason_cuda"))

@@ -1,6 +1,7 @@
 """Settings of this installation, one JSON file in the user's data folder."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,14 @@ class Settings(Options):
     language: Literal["auto", "de", "en"] = "auto"
     ollama_url: str = "http://127.0.0.1:11434"
     openrouter_url: str = "https://openrouter.ai/api/v1"
+    force_cpu: bool = False
     threads: int = Field(default=0, ge=0, le=256)
+    # Options of a training and their values; `training.defaults` checks what is set here.
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+# Two changes at once, from two fields of a form, must both be kept.
+_changing = threading.Lock()
 
 
 def home() -> Path:
@@ -52,6 +60,18 @@ def change(key: str, value: Any) -> Settings:
     name = key.replace("-", "_")
     if name not in Settings.model_fields:
         raise UserError("settings.unknown", key=key, known=", ".join(Settings.model_fields))
-    changed = Settings.parse({**load().model_dump(), name: value})
-    files.write_json(settings_file(), changed.model_dump())
+    return change_all({name: value})
+
+
+def change_all(values: dict[str, Any]) -> Settings:
+    """Set several values and save; nothing is saved when one of them doesn't fit."""
+    with _changing:
+        changed = Settings.parse({**load().model_dump(), **values})
+        files.write_json(settings_file(), changed.model_dump())
     return changed
+
+
+def reset(*names: str) -> Settings:
+    """Go back to the defaults of these settings."""
+    defaults = Settings().model_dump()
+    return change_all({name: defaults[name] for name in names})

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from custom_ai import settings
 from custom_ai.models.catalogue import STARTER, TrainableModel
 from custom_ai.options import Options
 
@@ -54,7 +55,31 @@ _EPOCHS = ((100, 8), (500, 5), (5000, 3))
 
 
 def recommended(model: TrainableModel, n_samples: int) -> dict[str, Any]:
-    """Options that suit the model and the number of samples; the others keep their defaults."""
+    """Options that suit the model and the number of samples; the others keep their defaults.
+
+    What the person set as a default for every training goes before ours.
+    """
+    chosen = settings.load().training
     if model.name == STARTER:
-        return dict(_STARTER)
-    return {"epochs": next((epochs for limit, epochs in _EPOCHS if n_samples <= limit), 2)}
+        return {**_STARTER, **chosen}
+    epochs = next((epochs for limit, epochs in _EPOCHS if n_samples <= limit), 2)
+    return {"epochs": epochs, **chosen}
+
+
+PRESETS = ("quick", "balanced", "thorough")
+
+
+def preset(name: str, model: TrainableModel, n_samples: int) -> dict[str, Any]:
+    """All options of a preset, fitted to the model and the number of samples.
+
+    "balanced" is what is recommended; "quick" shows in a fraction of the time whether it goes
+    anywhere; "thorough" sees each sample more often and has more room to remember.
+    """
+    options = TrainingOptions.parse(recommended(model, n_samples))
+    changes: dict[str, Any] = {}
+    if name == "quick":
+        changes = {"epochs": max(1, options.epochs // 4)}
+    elif name == "thorough":
+        rank = min(64, options.lora_rank * 2)
+        changes = {"epochs": min(20, options.epochs * 2), "lora_rank": rank, "lora_alpha": rank}
+    return TrainingOptions.parse({**options.model_dump(), **changes}).model_dump()

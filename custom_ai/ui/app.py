@@ -12,7 +12,7 @@ from custom_ai import settings
 from custom_ai.texts import LANGUAGES
 from custom_ai.ui import last_project, page
 from custom_ai.ui.here import language_of
-from custom_ai.ui.routes import ROUTERS
+from custom_ai.ui.routes import routers
 from custom_ai.ui.theme import theme
 
 STATIC = Path(__file__).parent / "static"
@@ -23,7 +23,7 @@ def create_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/", _front_door, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for router in ROUTERS:
+    for router in routers():
         app.include_router(router)
     for lang in LANGUAGES:
         app = gr.mount_gradio_app(
@@ -39,7 +39,6 @@ def create_app() -> FastAPI:
             enable_monitoring=False,
             theme=theme(),
             head=page.head(lang),
-            favicon_path=str(STATIC / "mark.svg"),
             app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )
     return app

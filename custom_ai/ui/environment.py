@@ -45,7 +45,9 @@ def write_log(*unspeakable: str) -> Path:
         path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
     )
     handler.setFormatter(_Discreet([Secret(text) for text in unspeakable]))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("custom_ai", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     return path
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from custom_ai.errors import UserError, from_exception
 from custom_ai.texts import in_language, t
@@ -42,15 +43,20 @@ class Front:
     `/ready` answers {"state": "loading" | "ready" | "failed"}, as soon as it is no longer loading.
     Until then pages are the splash and everything else gets 503. `create` runs in a thread: it
     imports what takes seconds. `failed` is called with what went wrong, so that the terminal can
-    say it too.
+    say it too. `lang`: the language that was chosen, or None for what the browser prefers.
     """
 
     def __init__(
-        self, create: Callable[[], FastAPI], log: Path, failed: Callable[[UserError], None]
+        self,
+        create: Callable[[], FastAPI],
+        log: Path,
+        failed: Callable[[UserError], None],
+        lang: str | None = None,
     ) -> None:
         self._create = create
         self._log = log
         self._failed = failed
+        self._lang = lang
         self._app: App | None = None
         self._error: UserError | None = None
         self._settled = asyncio.Event()
@@ -88,7 +94,8 @@ class Front:
         """The life of the real app: its own start and end are run as if it were served alone."""
         loaded = _in_thread(self._create)
         closing = asyncio.create_task(self._closing.wait())
-        await asyncio.wait([loaded, closing], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [loaded, closing]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not loaded.done():
             return
         try:
@@ -111,14 +118,12 @@ class Front:
             self._failed(self._error)
 
     async def _tell_state(self, send: Send) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):  # still loading, and so it is told
             await asyncio.wait_for(self._settled.wait(), _READY_SECONDS)
-        except TimeoutError:
-            pass  # still loading, and so it is told
         await answer_json(send, 200, {"state": self.state})
 
     async def _splash(self, scope: Scope, send: Send) -> None:
-        lang = language_of(scope)
+        lang = self._lang or language_of(scope)
         if not wants_page(scope):
             # Programs and open windows come again; the app says the rest when it is there.
             await answer_json(send, 503, {"state": self.state}, more=[("retry-after", "1")])
@@ -137,22 +142,19 @@ def _in_thread(create: Callable[[], FastAPI]) -> asyncio.Future[FastAPI]:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[FastAPI] = loop.create_future()
 
-    def deliver(app: FastAPI | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if app is not None:
-            future.set_result(app)
-        else:
-            future.set_exception(error or TypeError("no app was made"))
+    def deliver(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        # The loop may be closed by now, for nobody waited.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(set_outcome, outcome)
 
     def work() -> None:
-        app, failure = None, None
         try:
-            app = create()
-        except BaseException as error:
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(deliver, app, failure)
+            deliver(future.set_result, create())
+        except Exception as error:
+            deliver(future.set_exception, error)
+        except SystemExit as error:
+            # A library that wants to end the process: here it is one more failure to tell.
+            deliver(future.set_exception, RuntimeError(f"SystemExit: {error}"))
 
     threading.Thread(target=work, name="load-app", daemon=True).start()
     return future

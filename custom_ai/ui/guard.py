@@ -42,7 +42,6 @@ _CONTENT_POLICY = {
     "media-src": "'self' data: blob:",
     "font-src": "'self'",
     "connect-src": "'self'",
-    "worker-src": "'self' blob:",
     "object-src": "'none'",
     "frame-src": "'none'",
     "frame-ancestors": "'none'",

@@ -71,8 +71,8 @@ def explain(error: Exception) -> UserError:
 def _answer(request: Request, error: UserError) -> Response:
     if "hx-request" not in request.headers:
         return JSONResponse({"error": error.as_json()}, 422)
-    # The banner has its own place, whatever part of the page asked.
-    aside = {"HX-Retarget": "#banner", "HX-Reswap": "innerHTML"}
+    # Where it goes, static/app.js decides: into the banner, or into the dialog that covers it.
+    aside = {"HX-Reswap": "innerHTML"}
     return HTMLResponse(banner(error), 422, headers=aside)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
+from custom_ai import settings
 from custom_ai.errors import UserError
-from custom_ai.texts import t
+from custom_ai.texts import LANGUAGES, t
 from custom_ai.ui import environment, instance, server, window
 from custom_ai.ui.front import Front
 from custom_ai.ui.guard import Access, Guard
@@ -80,7 +81,9 @@ def _serve(
     create: Callable[[], FastAPI],
 ) -> None:
     log = environment.write_log(access.token, access.session)
-    served = server.make(Guard(Front(create, log, _say_failure), access))
+    chosen = settings.load().language
+    front = Front(create, log, _say_failure, chosen if chosen in LANGUAGES else None)
+    served = server.make(Guard(front, access))
     _say(t("ui_server.opened", url=access.url), me, access, as_json)
     if not as_json:
         print(t("ui_server.how_to_close"), flush=True)

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.texts import in_language
@@ -54,6 +55,34 @@ class Screen:
             show_progress="hidden",
             concurrency_limit=None,
         ).then(None, js=_LOOK)
+
+    def on_change(
+        self,
+        widget: Component,
+        do: Callable[..., Any],
+        inputs: Sequence[Component],
+        outputs: Sequence[Component],
+    ) -> None:
+        """Redraw something while a person changes a widget; what is wrong so far is no error."""
+
+        def handle(request: gr.Request, *values: Any) -> Any:
+            with in_language(self.lang):
+                try:
+                    found = do(_project(request), *values)
+                except UserError:
+                    # Half of a number, for instance; the start of the work says what is wrong.
+                    return _each([gr.skip()] * len(outputs))
+            return _each(list(found) if len(outputs) > 1 else [found])
+
+        widget.change(  # type: ignore[attr-defined]
+            handle,
+            inputs=list(inputs),
+            outputs=list(outputs),
+            trigger_mode="always_last",
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        )
 
     def on_load(
         self, do: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]

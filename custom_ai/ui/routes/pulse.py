@@ -26,9 +26,13 @@ _standings: OrderedDict[Path, Standing] = OrderedDict()
 
 @router.get("/pulse")
 def pulse(request: Request) -> Json:
-    """Versions of what windows show, the state of each step, and which runs are at work."""
+    """Versions of what windows show, the state of each step, and which runs are at work.
+
+    "project" is null when the window shows one that is gone.
+    """
     found: Json = {
         "boot": BOOT,
+        "project": None,
         "versions": {
             "projects": _version(projects_folder()),
             "settings": _version(settings_file()),
@@ -41,6 +45,7 @@ def pulse(request: Request) -> Json:
     except UserError:
         return found
     last_project.remember(project)
+    found["project"] = project.slug
     there = journey.look(project)
     found["versions"] |= _versions(project, there)
     found["steps"] = {

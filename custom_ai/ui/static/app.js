@@ -18,7 +18,7 @@ export async function ask(path, options = {}) {
 /** Show an error of the app, {message, hint}, in the banner. */
 export function showError(error) {
   if (!error) return;
-  const place = document.getElementById("banner");
+  const place = errorPlace();
   const template = document.createElement("div");
   template.className = "ca-banner error";
   template.setAttribute("role", "alert");
@@ -29,16 +29,36 @@ export function showError(error) {
   place.replaceChildren(template);
 }
 
+// An open dialog covers the banner: its errors stand in itself.
+const errorPlace = () => document.querySelector("dialog[open] .ca-dialog-error") || document.getElementById("banner");
+
 // --- htmx: every request says which window asks; Gradio draws late, so new parts are adopted.
 document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, headers()));
 document.addEventListener("htmx:beforeSwap", (event) => {
   // A refusal comes as a banner, which has its own place.
-  if (event.detail.xhr.status === 422) event.detail.shouldSwap = true;
+  if (event.detail.xhr.status !== 422) return;
+  event.detail.shouldSwap = true;
+  event.detail.target = errorPlace();
 });
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id === "dialog-body") openDialog();
   if (event.detail.target.id === "banner") event.detail.target.scrollIntoView({ block: "nearest" });
 });
+// What nobody sees is not asked for; it is as soon as its step is opened.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if (event.detail.requestConfig.verb !== "get" || isOpen(part)) return;
+  event.preventDefault();
+  part.dataset.stale = "";
+});
+const isOpen = (part) => part.closest("[role=tabpanel]")?.checkVisibility() ?? true;
+function freshen() {
+  for (const part of document.querySelectorAll("[data-stale]")) {
+    if (!isOpen(part)) continue;
+    delete part.dataset.stale;
+    htmx.ajax("GET", part.getAttribute("hx-get"), { source: part, target: part, swap: "morph:innerHTML" });
+  }
+}
 const adopt = (node) => node.nodeType === 1 && (node.matches("[hx-get],[hx-post]") || node.querySelector("[hx-get],[hx-post]")) && htmx.process(node);
 new MutationObserver((changes) => {
   for (const change of changes) for (const node of change.addedNodes) adopt(node);
@@ -72,6 +92,8 @@ async function pulse() {
 function take(now) {
   if (boot && boot !== now.boot) return location.reload();
   boot = now.boot;
+  // Deleted or renamed in another window: back to the first page.
+  if (project() && !now.project) return location.replace(`/${LANGUAGE}/`);
   const first = !Object.keys(seen).length;
   for (const [name, version] of Object.entries(now.versions))
     if (!first && seen[name] !== version) tell(`ca:${name}`);
@@ -124,11 +146,13 @@ document.addEventListener("click", (event) => {
       // Gradio sets a base address: a bare "#step" would drop the project.
       history.replaceState(null, "", `${location.pathname}${location.search}#${step}`);
       tell("ca:arrived", step);
+      setTimeout(freshen);
     }
   }
   if (at.hasAttribute("data-dismiss")) at.closest(".ca-banner").remove();
   if (at.hasAttribute("data-close")) at.closest("dialog").close();
   if (at.dataset.go) go(at.dataset.go);
+  if (at.dataset.copy) copy(at);
   if (at.dataset.mode) customAiMode.choose(at.dataset.mode);
   if (at.dataset.language) switchLanguage(at.dataset.language);
 });
@@ -141,6 +165,12 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
+async function copy(button) {
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.dataset.done = "true";
+  setTimeout(() => delete button.dataset.done, 1200);
+}
+
 async function switchLanguage(language) {
   await ask(`/api/language/${language}`, { method: "POST" });
   location.href = `/${language}/${location.search}${location.hash}`;
@@ -152,6 +182,20 @@ function openDialog() {
   dialog.querySelector("[autofocus], input, button")?.focus();
 }
 
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("[data-send-archive]");
+  if (!form) return;
+  event.preventDefault();
+  const button = form.querySelector(".primary");
+  button.disabled = true;
+  const name = encodeURIComponent(form.querySelector("[name=name]").value);
+  const body = form.querySelector("[type=file]").files[0];
+  const answer = await fetch(`/api/projects/open?name=${name}`, { method: "POST", headers: headers(), body });
+  button.disabled = false;
+  if (answer.ok) location.href = answer.headers.get("HX-Redirect");
+  else showError((await answer.json()).error);
+});
+
 // --- begin, as soon as Gradio has drawn the page.
 window.customAi = { look, go, tell, ask, headers, project, showError };
 const begin = () => {
@@ -160,7 +204,7 @@ const begin = () => {
   adopt(document.body);
   arrive();
   if (!project()) tell("ca:welcome");
-  pulse();
+  pulse().then(() => (document.body.dataset.ready = ""));
 };
 const drawn = setInterval(() => {
   if (!document.getElementById("announce") || !steps().length) return;

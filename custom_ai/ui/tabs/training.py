@@ -1,24 +1,157 @@
+"""Training & export: the settings of a training, how it goes, what came of it, the finished model."""
+
+from typing import Any
+
 import gradio as gr
 
+from custom_ai.datasets.derive import current_samples
+from custom_ai.export import exporter as exporters
+from custom_ai.files import read_lines
+from custom_ai.models.catalogue import resolve
 from custom_ai.projects.project import Project
+from custom_ai.runs import requests, runner
+from custom_ai.runs.run import all_runs
 from custom_ai.texts import t
-from custom_ai.training.config import TrainingOptions
+from custom_ai.training.config import PRESETS, TrainingOptions, preset
 from custom_ai.ui.form import Form
-from custom_ai.ui.screen import Screen, html, fragment
+from custom_ai.ui.render import render
+from custom_ai.ui.screen import Screen, fragment, html
+
+_FIRST = ("learning_rate", "epochs", "batch_size", "lora_rank", "lora_alpha")
+# Fields that decide how long a training takes: the outlook changes with them.
+_LENGTH = ("epochs", "batch_size", "gradient_accumulation", "validation_share")
 
 
 def draw(screen: Screen) -> None:
-    with gr.Row():
-        with gr.Column(elem_classes="ca-card"):
-            html("<div class='ca-h'><h2>Training</h2><p>Runs in its own process</p></div>")
-            form = Form(TrainingOptions)
-            form.draw("learning_rate", "epochs", "batch_size", "lora_rank", "scheduler", "gradient_checkpointing")
-            with gr.Row(elem_classes="ca-actions"):
-                b = gr.Button("Start", variant="primary")
-                gr.Button("Check")
-        with gr.Column(elem_classes="ca-card"):
-            fragment("/api/runs/card/train", "runs tick-train", "ca-card-of-run")
+    """Make the tab."""
+    with gr.Row(elem_classes="ca-two"):
+        with gr.Column(elem_classes="ca-card", scale=5):
+            _draw_training(screen)
+        with gr.Column(elem_classes="ca-card", scale=7):
+            html(render("training_now"))
+    with gr.Column(elem_classes="ca-card"):
+        fragment("/api/training/history", "runs")
+    with gr.Row(elem_classes="ca-two"):
+        with gr.Column(elem_classes="ca-card", scale=5):
+            _draw_export(screen)
+        with gr.Column(elem_classes="ca-card", scale=7):
+            html(
+                render(
+                    "heading", title=t("ui_training.models"), about=t("ui_training.models_about")
+                )
+            )
+            fragment("/api/runs/card/export", "runs tick-export", "ca-card-of-run")
+            fragment("/api/training/models", "runs models")
 
-    def go(project: Project, *values: object) -> None:
-        print(project, form.values(values))
-    screen.on(b.click, go, form.widgets, validator=form.check)
+
+def _draw_training(screen: Screen) -> None:
+    html(render("heading", title=t("ui_training.title"), about=t("ui_training.about")))
+    fragment("/api/training/ready", "samples runs config")
+    named = [(t(f"ui_training.preset_{name}"), name) for name in PRESETS]
+    presets = gr.Radio(named, value="balanced", label=t("ui_training.preset"))
+    form = Form(TrainingOptions)
+    form.draw(*_FIRST)
+    with gr.Accordion(t("ui_training.more"), open=False):
+        form.draw(*(name for name in TrainingOptions.model_fields if name not in _FIRST))
+    outlook = html("")
+    with gr.Row(elem_classes="ca-actions"):
+        start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
+
+    def fill(project: Project, name: str) -> list[Any]:
+        return form.shown(preset(name, resolve(project.config.base_model), _count(project)))
+
+    def look_ahead(project: Project, *given: Any) -> str:
+        return _outlook(project, form.values(given))
+
+    def begin(project: Project, *given: Any) -> None:
+        runner.start(project, "train", requests.training(project, form.values(given)))
+
+    screen.on_load(_last_or_preset(form), (), form.widgets)
+    screen.on(presets.input, fill, [presets], form.widgets)
+    for name, widget in zip(form.fields, form.widgets, strict=True):
+        if name in _LENGTH:
+            screen.on_change(widget, look_ahead, form.widgets, [outlook])
+    screen.on(start.click, begin, form.widgets, validator=form.check)
+
+
+def _last_or_preset(form: Form) -> Any:
+    def values(project: Project) -> list[Any]:
+        """What was asked for last; before the first training, what is recommended."""
+        for run in reversed(all_runs(project)):
+            if run.task == "train":
+                return form.shown(run.request()["options"])
+        return form.shown(preset("balanced", resolve(project.config.base_model), _count(project)))
+
+    return values
+
+
+def _outlook(project: Project, wished: dict[str, Any]) -> str:
+    """How many steps a training takes, and how long, if one like it was done before."""
+    options = TrainingOptions.parse(wished)
+    learnt = sum(row.get("split") == "train" for row in read_lines(current_samples(project))[0])
+    per_step = options.batch_size * options.gradient_accumulation
+    steps = -(-learnt // per_step) * options.epochs
+    seconds = None
+    for run in reversed(all_runs(project)):
+        if run.task != "train" or not (result := run.result()):
+            continue
+        before = run.request()["options"]
+        if result["base_model"] == resolve(project.config.base_model).name and result["steps"]:
+            pace = result["seconds"] / result["steps"]
+            seconds = pace * steps * per_step / _per_step(before)
+            break
+    return render("training_outlook", samples=learnt, steps=steps, seconds=seconds)
+
+
+def _per_step(options: dict[str, Any]) -> int:
+    return int(options["batch_size"]) * int(options["gradient_accumulation"])
+
+
+def _count(project: Project) -> int:
+    return len(read_lines(current_samples(project))[0])
+
+
+def _draw_export(screen: Screen) -> None:
+    html(render("heading", title=t("ui_training.export"), about=t("ui_training.export_about")))
+    names = exporters.names()
+    formats = gr.Radio(
+        [(t(f"ui_training.format_{name}"), name) for name in names],
+        value="gguf",
+        label=t("ui_training.format"),
+    )
+    name = gr.Textbox(
+        label=t("ui_training.model_name"), info=t("ui_training.model_name_about"), max_lines=1
+    )
+    forms = {}
+    groups = []
+    for format_name in names:
+        forms[format_name] = Form(exporters.find(format_name).options)
+        fields = tuple(forms[format_name].options.model_fields)
+        with gr.Column(visible=format_name == "gguf") as group:
+            if fields:
+                forms[format_name].draw(*fields)
+        groups.append(group)
+    with gr.Row(elem_classes="ca-actions"):
+        start = gr.Button(t("ui_training.start_export"), variant="primary", elem_id="start-export")
+    widgets = [widget for form in forms.values() for widget in form.widgets]
+
+    def show(project: Project, chosen: str) -> list[Any]:
+        return [gr.Column(visible=name == chosen) for name in names]
+
+    def begin(project: Project, chosen: str, called: str, *given: Any) -> None:
+        wished: dict[str, Any] = {}
+        left = list(given)
+        for format_name, form in forms.items():
+            own, left = left[: len(form.widgets)], left[len(form.widgets) :]
+            if format_name == chosen:
+                wished = form.values(own)
+        options = requests.export(project, chosen, wished, called.strip() or None)
+        runner.start(project, "export", options)
+
+    def fill(project: Project) -> list[Any]:
+        chosen = project.config.output_format
+        return [chosen, *show(project, chosen)]
+
+    screen.on_load(fill, (), [formats, *groups])
+    screen.on(formats.input, show, [formats], groups)
+    screen.on(start.click, begin, [formats, name, *widgets])

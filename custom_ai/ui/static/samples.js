@@ -1,0 +1,52 @@
+// Samples from a file and as a file: what goes over the wire is the file itself.
+import { headers, look, project, showError } from "./app.js";
+
+async function send(file) {
+  const area = document.getElementById("samples-drop");
+  if (!file || area.classList.contains("busy")) return;
+  area.classList.add("busy");
+  try {
+    const answer = await fetch(`/api/samples/import?name=${encodeURIComponent(file.name)}`, { method: "POST", headers: headers(), body: file });
+    if (!answer.ok) return showError((await answer.json()).error);
+    // Made by the server, which has escaped what is not its own.
+    document.getElementById("samples-imported").innerHTML = await answer.text();
+    look();
+  } finally {
+    area.classList.remove("busy");
+    document.getElementById("samples-file").value = "";
+  }
+}
+
+async function fetchExport(form) {
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const format = form.querySelector("[name=format]").value;
+    const answer = await fetch(`/api/samples/export?format=${format}`, { headers: headers() });
+    if (!answer.ok) return showError((await answer.json()).error);
+    const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1];
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await answer.blob()), download: name || `${project()}-${format}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+document.addEventListener("click", (event) => event.target.closest?.("[data-import]") && document.getElementById("samples-file").click());
+document.addEventListener("change", (event) => event.target.id === "samples-file" && send(event.target.files[0]));
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "samples-export") return;
+  event.preventDefault();
+  fetchExport(event.target);
+});
+for (const kind of ["dragover", "dragleave", "drop"])
+  document.addEventListener(kind, (event) => {
+    const area = event.target.closest?.("#samples-drop");
+    if (!area) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere on the page, files are documents
+    event.dataTransfer.dropEffect = "copy";
+    area.classList.toggle("over", kind === "dragover");
+    if (kind === "drop") send(event.dataTransfer.files[0]);
+  }, true);

@@ -1,0 +1,296 @@
+// Bringing files in: dropped, chosen or pasted files and folders go to the app one by one, two at a
+// time; when all are there, the app is asked to read them. The words stand in the page (#uploads).
+import { ask, headers, look, project, tell } from "./app.js";
+
+const AT_ONCE = 2;
+const TRIES = 4, WAIT = 1500; // while the app starts again, for instance
+const MOST_SHOWN = 100;
+
+const fresh = () => ({ waiting: [], sending: new Set(), kept: 0, replaced: 0, problems: [], total: 0, bytes: 0, sentBytes: 0, names: new Set(), cancelled: false, finished: 0 });
+let batch = fresh();
+const place = () => document.getElementById("uploads");
+const zone = () => document.getElementById("drop");
+const shown = () => zone()?.offsetParent != null;
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+const number = (value) => value.toLocaleString(document.documentElement.lang);
+const size = (bytes) => {
+  let unit = 0;
+  for (; bytes >= 1000 && unit < 3; unit++) bytes /= 1024;
+  return `${bytes.toLocaleString(document.documentElement.lang, { maximumFractionDigits: unit && bytes < 100 ? 1 : 0 })}\u202f${["B", "KB", "MB", "GB"][unit]}`;
+};
+
+// --- what was dropped: files, and folders to their depths
+
+/** Every file of a drop as {file, name}, the name with the folders it was dropped with. */
+async function dropped(transfer) {
+  // The list is only there while the event is handled: the entries are taken before any waiting.
+  const entries = [...transfer.items].map((item) => item.kind === "file" && item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return plain(transfer.files);
+  const found = [];
+  for (const entry of entries) await walk(entry, found);
+  return found;
+}
+
+async function walk(entry, found) {
+  if (entry.isFile) {
+    const name = entry.fullPath.replace(/^\//, "");
+    const file = await new Promise((done) => entry.file(done, () => done(null)));
+    found.push({ file, name });
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    // A reader hands out a folder in portions; an empty one is the end.
+    const some = await new Promise((done) => reader.readEntries(done, () => done([])));
+    if (!some.length) return;
+    for (const inner of some) await walk(inner, found);
+  }
+}
+
+const plain = (files) => [...files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+
+// --- what can go, and under which name
+
+function take(found) {
+  if (!found.length) return;
+  if (!batch.waiting.length && !batch.sending.size) batch = fresh();
+  const { suffixes, most } = zone().dataset;
+  const known = suffixes.split(" ");
+  for (const { file, name } of found) {
+    const inner = name.split("/");
+    // What systems and Office leave beside documents is nobody's document.
+    if (inner.some((part) => part.startsWith(".") || part.startsWith("~$"))) continue;
+    const suffix = /\.[^./]*$/.exec(name)?.[0].toLowerCase();
+    if (!file) refuse(name, place().dataset.unreadable);
+    else if (!known.includes(suffix)) refuse(name, place().dataset.kind);
+    else if (file.size > Number(most)) refuse(name, place().dataset.big);
+    else add(file, single(name));
+  }
+  draw();
+  pump();
+}
+
+function add(file, name) {
+  batch.waiting.push({ file, name, sent: 0, tries: 0 });
+  batch.total += 1;
+  batch.bytes += file.size;
+}
+
+const refuse = (name, reason) => batch.problems.push({ name, reason });
+
+/** Two files of one name in one batch are two files: the second gets a number. */
+function single(name) {
+  const [, stem, suffix] = /^(.*?)(\.[^./]*)?$/s.exec(name);
+  let free = name;
+  for (let n = 2; batch.names.has(free.normalize("NFC").toLowerCase()); n++) free = `${stem} (${n})${suffix}`;
+  batch.names.add(free.normalize("NFC").toLowerCase());
+  return free;
+}
+
+// --- sending
+
+function pump() {
+  while (batch.sending.size < AT_ONCE && batch.waiting.length) send(batch.waiting.shift());
+  if (!batch.sending.size && !batch.waiting.length) finish();
+}
+
+function send(item) {
+  const mine = batch;
+  const request = new XMLHttpRequest();
+  item.request = request;
+  item.sent = 0;
+  mine.sending.add(item);
+  request.open("POST", `/api/documents/upload?name=${encodeURIComponent(item.name)}`);
+  const said = { ...headers(), "Content-Type": "application/octet-stream" };
+  for (const [name, value] of Object.entries(said)) request.setRequestHeader(name, value);
+  request.upload.onprogress = (event) => { item.sent = event.loaded; draw(); };
+  request.onloadend = () => {
+    mine.sending.delete(item);
+    if (mine !== batch || mine.cancelled) return;
+    if (request.status === 200) kept(item, request);
+    else if (request.status === 0 && ++item.tries < TRIES) again(item);
+    else failed(item, request);
+    draw();
+    if (!item.timer) pump();
+  };
+  request.send(item.file);
+}
+
+function kept(item, request) {
+  batch.kept += 1;
+  batch.replaced += JSON.parse(request.responseText).replaced ? 1 : 0;
+  batch.sentBytes += item.file.size;
+}
+
+function again(item) {
+  // It counts as being sent while it waits, so that the batch doesn't end without it.
+  batch.sending.add(item);
+  item.timer = setTimeout(() => {
+    item.timer = null;
+    batch.sending.delete(item);
+    batch.waiting.unshift(item);
+    pump();
+  }, WAIT);
+}
+
+function failed(item, request) {
+  let error = null;
+  try { error = JSON.parse(request.responseText).error; } catch { /* no words of ours */ }
+  const reason = error ? `${error.message} ${error.hint}` : place().dataset.lost;
+  batch.problems.push({ name: item.name, reason, item });
+  // A full disk takes no other file either.
+  if (error?.code === "errors.disk_full")
+    for (const rest of batch.waiting.splice(0)) batch.problems.push({ name: rest.name, reason, item: rest });
+}
+
+function cancel() {
+  batch.cancelled = true;
+  for (const item of batch.sending) { clearTimeout(item.timer); item.request.abort(); }
+  batch.sending.clear();
+  batch.waiting = [];
+  draw();
+  refresh();
+}
+
+function retry() {
+  const items = batch.problems.filter((problem) => problem.item).map((problem) => problem.item);
+  batch.problems = batch.problems.filter((problem) => !problem.item);
+  for (const item of items) Object.assign(item, { tries: 0, sent: 0 });
+  batch.waiting.push(...items);
+  draw();
+  pump();
+}
+
+function finish() {
+  if (batch.finished === batch.kept) return draw();
+  batch.finished = batch.kept;
+  draw();
+  wish(true);
+  read();
+}
+
+// --- having them read: now, or when the run at work is done. The wish survives a reload.
+
+const KEY = () => `custom-ai.read.${project()}`;
+const wish = (wanted) => (wanted ? sessionStorage.setItem(KEY(), "1") : sessionStorage.removeItem(KEY()));
+const wished = () => sessionStorage.getItem(KEY()) === "1";
+let asking = false;
+
+async function read() {
+  if (!wished() || asking) return;
+  asking = true;
+  try {
+    const answer = await fetch("/api/documents/read?patient=true", { method: "POST", headers: headers() });
+    // 202: another run is at work. An error stands in the banner, and the files are offered.
+    if (answer.status !== 202) wish(false);
+    if (answer.status === 422) await ask("/api/documents/read?patient=true", { method: "POST" });
+  } catch {
+    // The app is away; the next look at the runs asks again.
+  } finally {
+    asking = false;
+    draw();
+    refresh();
+  }
+}
+
+function refresh() {
+  tell("ca:documents");
+  look();
+}
+
+// --- what people see
+
+function draw() {
+  const here = place();
+  if (!here) return;
+  const busy = batch.sending.size + batch.waiting.length > 0 && !batch.cancelled;
+  const sent = batch.sentBytes + [...batch.sending].reduce((sum, item) => sum + Math.min(item.sent, item.file.size), 0);
+  const values = { done: number(batch.kept), total: number(batch.total), sent: size(sent), size: size(batch.bytes), replaced: number(batch.replaced) };
+  const retryable = batch.problems.some((problem) => problem.item);
+  here.hidden = !batch.total && !batch.problems.length;
+  const state = busy ? "atWork" : batch.cancelled ? "cancelled" : "done";
+  here.querySelector("[data-words]").textContent = fill(here.dataset[state], values);
+  const share = batch.bytes ? (sent / batch.bytes) * 100 : busy ? 0 : 100;
+  const bar = here.querySelector("[role=progressbar]");
+  bar.hidden = !busy;
+  bar.setAttribute("aria-valuenow", Math.round(share));
+  bar.firstElementChild.style.width = `${share}%`;
+  const more = here.querySelector("[data-more]");
+  more.textContent = [!busy && wished() && here.dataset.patient, batch.replaced && fill(here.dataset.replaced, values)].filter(Boolean).join(" ");
+  more.hidden = !more.textContent;
+  here.querySelector("[data-upload=cancel]").hidden = !busy;
+  here.querySelector("[data-upload=close]").hidden = busy;
+  here.querySelector("[data-upload=retry]").hidden = busy || !retryable;
+  problems(here);
+  if (!busy && batch.total) document.getElementById("announce").textContent = here.querySelector("[data-words]").textContent;
+}
+
+function problems(here) {
+  const details = here.querySelector("details");
+  const list = details.querySelector("ul");
+  details.hidden = !batch.problems.length;
+  if (list.childElementCount === Math.min(batch.problems.length, MOST_SHOWN) && list.dataset.of === String(batch.problems.length)) return;
+  list.dataset.of = batch.problems.length;
+  const failures = batch.problems.filter((problem) => problem.item).length;
+  const refused = batch.problems.length - failures;
+  const words = [failures && fill(here.dataset.failed, { count: number(failures) }), refused && fill(here.dataset.refused, { count: number(refused) })];
+  details.querySelector("summary").textContent = words.filter(Boolean).join(" · ");
+  list.replaceChildren(...batch.problems.slice(0, MOST_SHOWN).map(({ name, reason }) => {
+    const line = document.createElement("li");
+    line.append(Object.assign(document.createElement("bdi"), { textContent: name }), Object.assign(document.createElement("span"), { textContent: reason }));
+    return line;
+  }));
+  if (batch.problems.length > MOST_SHOWN) list.append(Object.assign(document.createElement("li"), { textContent: "…" }));
+}
+
+// --- events; Gradio draws late, so they are heard at the document
+
+const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+const over = (on) => zone()?.classList.toggle("over", on);
+document.addEventListener("dragover", (event) => {
+  if (!carriesFiles(event)) return;
+  // Elsewhere the browser would leave the app and show the file.
+  event.preventDefault();
+  event.dataTransfer.dropEffect = shown() && project() ? "copy" : "none";
+  over(shown());
+});
+document.addEventListener("dragleave", (event) => !event.relatedTarget && over(false));
+document.addEventListener("drop", async (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  over(false);
+  if (shown() && project() && !document.querySelector("dialog[open]")) take(await dropped(event.dataTransfer));
+});
+document.addEventListener("paste", (event) => {
+  const files = event.clipboardData?.files;
+  if (!files?.length || !shown() || !project() || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  take(plain(files));
+});
+document.addEventListener("change", (event) => {
+  if (!["choose-files", "choose-folder"].includes(event.target.id)) return;
+  take(plain(event.target.files));
+  event.target.value = ""; // the same file can be chosen again
+});
+document.addEventListener("click", (event) => {
+  const at = event.target.closest?.("[data-choose], [data-upload], [data-chunks-of]");
+  if (!at) return;
+  if (at.dataset.choose) document.getElementById(`choose-${at.dataset.choose}`).click();
+  else if (at.dataset.upload) ({ cancel, retry, close: () => { batch = fresh(); draw(); } })[at.dataset.upload]();
+  else showChunks(at.dataset.chunksOf);
+});
+addEventListener("beforeunload", (event) => {
+  if (batch.sending.size || batch.waiting.length) event.preventDefault();
+});
+document.body.addEventListener("ca:runs", read);
+read();
+
+/** Show the chunks of one document, or of all for "". */
+function showChunks(document_) {
+  const form = document.getElementById("chunks");
+  form.elements.q.value = "";
+  form.elements.document.value = document_;
+  if (form.elements.page) form.elements.page.value = 1;
+  form.requestSubmit();
+  if (document_) form.scrollIntoView({ behavior: "smooth", block: "start" });
+}
