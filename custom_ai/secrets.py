@@ -164,11 +164,11 @@ def _change_file(name: str, text: str | None) -> None:
     values.pop(name, None)
     if text is not None:
         values[name] = text
-    _write_private(secrets_file(), json.dumps(values, indent=2) + "\n")
+    write_private(secrets_file(), json.dumps(values, indent=2) + "\n")
 
 
-def _write_private(path: Path, text: str) -> None:
-    # files.write_text would let others read the file for a moment.
+def write_private(path: Path, text: str) -> None:
+    """As files.write_text, but never, not even for a moment, readable for anybody else."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{random_source.token_hex(8)}.tmp")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -54,6 +54,8 @@ full texts lie in the installed packages (in `.venv`, each library's `*.dist-inf
   They are loaded as separate files and used under the GCC Runtime Library Exception or the LGPL.
 - Linux with an NVIDIA graphics card also gets triton (MIT) and NVIDIA's CUDA libraries, from NVIDIA
   under its own terms. Windows also gets colorama and pywin32-ctypes (both BSD-3-Clause).
+- The extra `window` adds pywebview (BSD-3-Clause) with bottle and proxy_tools (both MIT), and
+  pythonnet on Windows, PyObjC on macOS (both MIT). It shows the web view of the system, no Qt.
 - The PDF of the sample project holds subsets of the fonts DejaVu Sans and DejaVu Sans Bold
   (Bitstream Vera licence, free to use and to embed; see scripts/sample/FONT.md).
 

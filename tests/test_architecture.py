@@ -137,6 +137,9 @@ def heavy_imports(root: Path) -> list[str]:
             continue
         for node in at_import_time(ast.parse(path.read_text("utf-8"))):
             heavy = {target.partition(".")[0] for target in imports(name, node, known)} & HEAVY
+            if name.startswith("custom_ai.ui."):
+                # The app's page is made of it; its first page is shown before (see below).
+                heavy -= {"gradio"}
             wrong += [f"{name} imports {library}" for library in sorted(heavy)]
     return wrong
 
@@ -254,12 +257,26 @@ def test_harmless_calls_are_left_alone(code: str) -> None:
     assert not any(sign.search(code) for sign in FORBIDDEN.values())
 
 
-def test_command_line_starts_without_heavy_libraries() -> None:
-    program = "import custom_ai.cli, json, sys; print(json.dumps(sorted(sys.modules)))"
+@pytest.mark.parametrize("entry", ["custom_ai.cli", "custom_ai.ui.launch"])
+def test_command_line_and_first_page_start_without_heavy_libraries(entry: str) -> None:
+    program = f"import {entry}, json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert HEAVY & set(json.loads(done.stdout)) == set()
+
+
+def test_the_app_never_loads_what_only_a_training_needs() -> None:
+    program = (
+        "from custom_ai.ui.environment import prepare; prepare();"
+        "from custom_ai.ui.app import create_app; create_app();"
+        "import json, sys; print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"torch", "transformers", "trl", "peft", "datasets", "accelerate"} & loaded == set()
 
 
 def test_allow_list_names_only_what_exists() -> None:

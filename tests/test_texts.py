@@ -43,9 +43,11 @@ def test_every_user_error_has_a_hint() -> None:
 
 
 def test_no_text_is_left_over() -> None:
-    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = _source("*.py") + _source("*.html")
     literal = {key for _, key in _keys_in_code()}
-    dynamic = tuple(re.findall(r"""f["']([a-z]+\.[a-z_.]*)\{""", source))
+    # f"runs.state_{…}" in Python, 'runs.state_' ~ … in a template.
+    dynamic = tuple(re.findall(r"""f["']([a-z_]+\.[a-z_.]*)\{""", source))
+    dynamic += tuple(re.findall(r"""'([a-z_]+\.[a-z_.]*)' ~""", source))
     unused = [
         f"{package}.{key}"
         for package in packages()
@@ -84,7 +86,7 @@ def _is_used(key: str, literal: set[str], dynamic: tuple[str, ...], source: str)
     base = key.removesuffix(".hint")
     if base in literal or f'"{base}"' in source:
         return True
-    if key.startswith(dynamic) or ".option." in key:
+    if key.startswith(dynamic) or any(part in key for part in (".option.", ".label.", ".choice.")):
         return True
     # A key may be put together from a stem that stands in the code as a string of its own.
     return f'"{key.partition(".")[2]}"' in source or f'"{base.partition(".")[2]}"' in source
@@ -101,6 +103,13 @@ def _keys_in_code(
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             first = node.args[0]
             key = first.value if isinstance(first, ast.Constant) else None
-            if name in calls and isinstance(key, str) and re.fullmatch(r"[a-z]+\.[a-z_.]+", key):
+            if name in calls and isinstance(key, str) and re.fullmatch(r"[a-z_]+\.[a-z_.]+", key):
                 found.append((path, key))
+    for path in PACKAGE.rglob("*.html"):
+        for key in re.findall(r"\bt\('([a-z_]+\.[\w.]+)'[,)]", path.read_text(encoding="utf-8")):
+            found.append((path, key))
     return found
+
+
+def _source(pattern: str) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob(pattern))

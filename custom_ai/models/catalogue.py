@@ -222,15 +222,15 @@ def _check_hub(model: TrainableModel) -> None:
     with _hub_errors(model.path):
         info = _hub().HfApi().model_info(model.path, files_metadata=True, timeout=20)
     _check_files(model.path, [file.rfilename for file in info.siblings or []])
-    _remember(info)
+    _remember(model.path, info)
 
 
-def _remember(info: Any) -> None:
+def _remember(name: str, info: Any) -> None:
     """Keep what only the hub knows, so that it can be shown without asking again."""
     files = [f for f in info.siblings or [] if any(fnmatchcase(f.rfilename, p) for p in _WANTED)]
     card = info.card_data.to_dict() if info.card_data else {}
     write_json(
-        remembered_file(info.id),
+        remembered_file(name),
         {
             "size": sum(file.size or 0 for file in files),
             "parameters": info.safetensors.total if info.safetensors else None,

@@ -27,6 +27,9 @@ def prepare(variables: MutableMapping[str, str] = os.environ) -> None:
     variables.update(
         {
             "GRADIO_ANALYTICS_ENABLED": "False",  # exactly this word, says Gradio
+            # It would make statistics of all events at every event, with pandas.
+            "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+            "GRADIO_ANALYTICS_MAX_EVENTS": "1",
             "GRADIO_RUN_HISTORY": "False",  # it would keep every input in the browser
             "GRADIO_TEMP_DIR": str(uploads),
             "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -66,15 +66,15 @@ def _widget(options: type[Options], name: str) -> Component:
     if field.annotation is bool:
         return gr.Checkbox(value=value, **about)
     if _is_slider(field):
-        low, high = _bounds(field)
+        low, high = limits(field)["ge"], limits(field)["le"]
         return gr.Slider(low, high, step=1, value=value, buttons=[], **about)
     return gr.Textbox(value=value, max_lines=1, **about)
 
 
 def _is_slider(field: FieldInfo) -> bool:
-    low, high = _bounds(field)
-    small = low is not None and high is not None and high - low <= _SLIDER_STEPS
-    return field.annotation is int and small
+    found = limits(field)
+    bounded = "ge" in found and "le" in found
+    return field.annotation is int and bounded and found["le"] - found["ge"] <= _SLIDER_STEPS
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:

@@ -5,7 +5,7 @@ windows can't see each other's state, and a restarted app needs to remember noth
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Spoken(APIRoute):
     """A route that speaks its window's language and says failures the way people can read them."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler of the route, surrounded by language and failures."""
         inner = super().get_route_handler()
 

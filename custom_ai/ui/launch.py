@@ -84,10 +84,10 @@ def _serve(
     chosen = settings.load().language
     front = Front(create, log, _say_failure, chosen if chosen in LANGUAGES else None)
     served = server.make(Guard(front, access))
-    _say(t("ui_server.opened", url=access.url), me, access, as_json)
-    if not as_json:
-        print(t("ui_server.how_to_close"), flush=True)
     with _signals_end(served):
+        _say(t("ui_server.opened", url=access.url), me, access, as_json)
+        if not as_json:
+            print(t("ui_server.how_to_close"), flush=True)
         view = window.native_view() if show == "window" and window.has_screen() else None
         if view:
             _note(t("ui_server.window_native"))

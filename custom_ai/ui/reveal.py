@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from custom_ai.errors import UserError
@@ -22,7 +23,7 @@ def reveal(path: Path) -> None:
     if command is None or not has_screen():
         raise UserError("ui.cannot_reveal", path=path)
     try:
-        subprocess.Popen(
+        program = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -31,6 +32,8 @@ def reveal(path: Path) -> None:
         )
     except OSError as error:
         raise UserError("ui.cannot_reveal", path=path) from error
+    # Nobody waits for it, but its end has to be taken note of.
+    threading.Thread(target=program.wait, daemon=True, name="file manager").start()
 
 
 def _command(path: Path) -> list[str] | None:

@@ -138,9 +138,8 @@ def fragment(path: str, triggers: str, classes: str = "") -> gr.HTML:
     triggers: names of what changed, such as "runs documents" (see routes/pulse.py).
     """
     when = ", ".join(["load", *(f"ca:{name} from:body" for name in triggers.split())])
-    return html(
-        f'<div class="{classes}" hx-get="{path}" hx-trigger="{when}" hx-swap="morph:innerHTML"></div>'
-    )
+    about = f'hx-get="{path}" hx-trigger="{when}" hx-swap="morph:innerHTML"'
+    return html(f'<div class="{classes}" {about}></div>')
 
 
 def _project(request: gr.Request) -> Project:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import time
-from dataclasses import dataclass
 
 from custom_ai.errors import UserError
 from custom_ai.providers import provider as providers
@@ -25,19 +23,11 @@ _QUESTION = Request(
 )
 
 
-@dataclass(frozen=True)
-class Answered:
-    """A provider that works. model: its full name; seconds: how long it took."""
-
-    model: str
-    seconds: float
-
-
-def try_out(name: str, model: str, base_url: str) -> Answered:
+def try_out(name: str, model: str, base_url: str) -> str:
     """Open the provider, and ask one that is paid for a question of two words.
 
     A model on this computer is not asked: to load it takes minutes and its memory.
-    Raises UserError when it does not work.
+    Returns the model's full name. Raises UserError when it does not work.
     """
     provider = providers.find(name)
     if reason := provider.unavailable():
@@ -45,16 +35,14 @@ def try_out(name: str, model: str, base_url: str) -> Answered:
     options = provider.options.parse(
         {"model": model, "base_url": base_url, "timeout": PATIENCE_SECONDS}
     )
-    began = time.monotonic()
     try:
-        full_name = asyncio.run(asyncio.wait_for(_ask(provider, options), PATIENCE_SECONDS))
+        return asyncio.run(asyncio.wait_for(_ask(provider, options), PATIENCE_SECONDS))
     except Transient as error:
         raise error.down or UserError("ui_samples.test_failed", reason=error) from error
     except JobFatal as error:
         raise UserError("ui_samples.test_failed", reason=error) from error
     except TimeoutError as error:
         raise UserError("ui_samples.test_too_slow", seconds=round(PATIENCE_SECONDS)) from error
-    return Answered(full_name, time.monotonic() - began)
 
 
 async def _ask(provider: Provider, options: ProviderOptions) -> str:

@@ -226,6 +226,11 @@ def generous_hub(model: Path) -> Iterator[tuple[str, list[str]]]:
         ],
     }
 
+    tree = [
+        {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": "2" * 40}
+        for path in model.iterdir()
+    ]
+
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.answer(with_body=False)
@@ -236,7 +241,9 @@ def generous_hub(model: Path) -> Iterator[tuple[str, list[str]]]:
         def answer(self, with_body: bool) -> None:
             path = urlsplit(self.path).path
             name = path.rsplit("/", 1)[1]
-            if path.startswith("/api/"):
+            if "/tree/" in path:
+                body = json.dumps(tree).encode()
+            elif path.startswith("/api/"):
                 body = json.dumps(info).encode()
             else:
                 body = (model / name).read_bytes()

@@ -97,6 +97,14 @@ def check(path: str | Path) -> None:
     _way(_load(path)[1])
 
 
+def check_file(tokenizer: Path) -> None:
+    """As `check`, from a tokenizer.json alone, without loading the libraries for it."""
+    try:
+        _way(files.read_json(tokenizer))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError("export.unknown_tokenizer", kind="–") from error
+
+
 def _load(path: str | Path) -> tuple[Any, dict[str, Any]]:
     """The tokenizer, and its parts as in a tokenizer.json."""
     from transformers import AutoTokenizer

@@ -15,7 +15,7 @@ from custom_ai.ui.render import render
 router = APIRouter(prefix="/api/documents", route_class=Spoken, default_response_class=HTMLResponse)
 
 PAGE = 10
-MOST_HITS = 30
+MOST_HITS = 20
 
 Spans = list[tuple[int, int]]
 

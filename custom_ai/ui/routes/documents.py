@@ -35,7 +35,6 @@ Key = Annotated[str, Form()]
 PAGE = 50
 
 RESUMABLE = ("paused", "interrupted", "failed")
-UNDONE = (*ACTIVE, *RESUMABLE)
 
 # Two windows that ask at the same moment must not start two runs, or write one file twice.
 _starting = threading.Lock()
@@ -73,12 +72,13 @@ async def upload(request: Request, project: Here, name: str) -> Response:
 def read(project: Here, patient: bool = False) -> Response:
     """Begin to read the files that wait.
 
-    patient: while another run is at work, answer 202 instead of an error; whoever asked will ask
-    again. Nothing to read, nothing happens.
+    patient: while another run is at work, or reading was paused, answer 202 instead of an error;
+    whoever asked will ask again. Nothing to read, nothing happens.
     """
     with _starting:
         waiting = shelf.look(project).waiting
-        if waiting and patient and _at_work(project):
+        newest = shelf.newest_run(project)
+        if waiting and patient and (_at_work(project) or (newest and newest.state == "paused")):
             return Response(status_code=202)
         if waiting:
             _begin(project, waiting)
@@ -97,19 +97,23 @@ def reread(project: Here) -> Response:
 
 @router.get("/todo")
 def todo(project: Here) -> str:
-    """What could be read now: files that wait, and documents that were cut with other sizes."""
+    """What could be read now: files that wait, and documents that were cut with other sizes.
+
+    Nothing while a run is at work.
+    """
     found = shelf.look(project)
     newest = shelf.newest_run(project)
     outdated, gone = found.outdated()
-    # Its card shows what a run does with its files, and how to go on with it.
-    in_hand = newest and newest.state in UNDONE and _covers(newest, project, found.waiting)
+    if _at_work(project):
+        return ""
+    # The card of an interrupted run says by itself how to go on with its files.
+    in_hand = newest and newest.state in RESUMABLE and _covers(newest, project, found.waiting)
     return render(
         "documents_todo",
         waiting=0 if in_hand else len(found.waiting),
         outdated=len(outdated),
         gone=gone,
         config=project.config,
-        at_work=_at_work(project),
     )
 
 

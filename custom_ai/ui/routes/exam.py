@@ -64,7 +64,8 @@ def report(project: Here, run: str = "", show: Show = "all", page: int = 1) -> s
     if chosen is None:
         return render("exam_report", held=[], chosen=None)
     found = _read(chosen)
-    questions = found["questions"]
+    # As in the summary above them: trained questions first.
+    questions = sorted(found["questions"], key=lambda question: question["part"] != "trained")
     counts = {
         name: sum(fits(question["right"]) for question in questions)
         for name, fits in _KINDS.items()

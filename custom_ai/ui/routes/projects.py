@@ -18,6 +18,7 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import idle, requests, runner
 from custom_ai.settings import home
 from custom_ai.texts import t
+from custom_ai.ui import answers
 from custom_ai.ui.here import Here, Spoken, language_of, project_of
 from custom_ai.ui.render import render
 from custom_ai.ui.reveal import reveal
@@ -78,6 +79,7 @@ def sample(request: Request) -> Response:
 @router.post("/projects/rename")
 def rename(name: Name, project: Here, request: Request) -> Response:
     """Give the project another name."""
+    answers.put_away()
     return _go_to(idle.rename(project, name), request)
 
 
@@ -90,6 +92,7 @@ def duplicate(name: Name, project: Here, request: Request) -> Response:
 @router.post("/projects/delete")
 def delete(project: Here, request: Request) -> Response:
     """Remove the project for good."""
+    answers.put_away()
     idle.delete(project)
     return Response(status_code=204, headers={"HX-Redirect": f"/{language_of(request)}/"})
 

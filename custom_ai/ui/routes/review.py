@@ -202,7 +202,9 @@ def decide(decision: Decision, project: Here) -> Json:
     Restored ones get the words they came with, and the checks decide about them again.
     """
     review, status = review_of(project), _STATUS.get(decision.wish)
-    earlier = {id_: review.get(id_) for id_ in decision.ids}
+    asked = set(decision.ids)
+    everything = review.page(limit=sys.maxsize).items
+    earlier = {judged.sample.id: judged for judged in everything if judged.sample.id in asked}
     review.decide(decision.ids, status)
     edited = [id_ for id_, judged in earlier.items() if judged.sample.edited]
     if status is None:

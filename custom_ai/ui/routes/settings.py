@@ -49,7 +49,8 @@ def keys() -> str:
 async def save_key(name: str, request: Request) -> str:
     """Keep a key. It is taken from the form by hand: no message may ever repeat what was sent."""
     _require_key_of(name)
-    given = (await request.form()).get("key")
+    async with request.form() as form:
+        given = form.get("key")
     if not isinstance(given, str):
         raise UserError("secrets.not_a_key")
     # The system's keyring may ask its owner to unlock it first.

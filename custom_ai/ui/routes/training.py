@@ -151,7 +151,7 @@ def _models(project: Project) -> list[Model]:
         # A dot: being written or replaced at this moment.
         if folder.name.startswith(".") or folder.suffix == ".partial":
             continue
-        run = made.get(folder.name)
+        export = made.get(folder.name)
         files = [path for path in folder.rglob("*") if path.is_file()]
         ggufs = [path for path in files if path.suffix == ".gguf"]
         found.append(
@@ -160,7 +160,7 @@ def _models(project: Project) -> list[Model]:
                 path=ggufs[0] if ggufs else folder,
                 size=sum(path.stat().st_size for path in files),
                 made=datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(),
-                run=run.request()["options"]["train_run"] if run else None,
+                run=export.request()["options"]["train_run"] if export else None,
                 acceptance=_acceptance(folder),
             )
         )

@@ -39,7 +39,7 @@ class Chat extends HTMLElement {
     this.box = this.querySelector("textarea");
     this.state = structuredClone(NOTHING);
     this.running = new Map(); // the place of an answer → what ends its request
-    this.addEventListener("htmx:afterSettle", () => this.settle());
+    this.addEventListener("htmx:afterSwap", () => this.settle());
     this.addEventListener("change", () => this.choose());
     this.addEventListener("click", (event) => this.click(event.target.closest("button")));
     this.querySelector("[data-ask-form]").addEventListener("submit", (event) => {
@@ -53,6 +53,7 @@ class Chat extends HTMLElement {
       this.send(this.box.value.trim());
     });
     addEventListener("pagehide", () => this.save());
+    this.settle();
   }
 
   // --- what was said and chosen

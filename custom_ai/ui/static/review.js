@@ -53,6 +53,7 @@ class Review extends HTMLElement {
     this.addEventListener("pointerdown", (event) => (this.again = this.drawn.get(this.current)?.contains(event.target) && this.scroll.contains(document.activeElement)));
     this.addEventListener("keydown", (event) => this.pressed(event));
     this.addEventListener("input", (event) => this.changed(event));
+    this.addEventListener("focusin", (event) => this.entered(event));
     this.addEventListener("focusout", (event) => this.left(event));
     addEventListener("pagehide", () => this.remember());
   }
@@ -61,6 +62,7 @@ class Review extends HTMLElement {
 
   /** Nothing is asked while nobody sees it: to read all samples for the first time takes a while. */
   appear() {
+    this.rowHeight = 0;
     if (!project() || !this.querySelector(".rv-body").clientHeight) return;
     if (this.stale) this.refresh();
     else this.draw();
@@ -94,11 +96,13 @@ class Review extends HTMLElement {
     this.sought = "";
     this.total = found.total;
     this.rows = new Map(found.rows.map((row, i) => [found.offset + i, row]));
-    this.space.style.height = `${this.total * this.height()}px`;
+    this.stretch();
     if (found.moved) this.move(found.moved);
     this.current = Math.max(0, Math.min(this.current, this.total - 1));
     this.classList.add("rv-read");
     this.showCounts(found.counts);
+    const count = this.total.toLocaleString(document.documentElement.lang);
+    this.querySelector("[data-found]").textContent = this.dataset.found.replace("{count}", count);
     this.draw();
     this.show();
     this.reopen();
@@ -147,8 +151,15 @@ class Review extends HTMLElement {
 
   // --- what is drawn
 
+  /** Of a row, in pixels; narrow windows have higher ones. Measured when the size changes. */
   height() {
-    return parseFloat(getComputedStyle(this).getPropertyValue("--rv-row")) || 80;
+    return (this.rowHeight ||= parseFloat(getComputedStyle(this).getPropertyValue("--rv-row")));
+  }
+
+  /** As high as all rows together, so that the scrollbar tells the truth. */
+  stretch() {
+    const wanted = `${this.total * this.height()}px`;
+    if (this.space.style.height !== wanted) this.space.style.height = wanted;
   }
 
   firstInSight() {
@@ -180,7 +191,7 @@ class Review extends HTMLElement {
         this.drawn.delete(number);
       }
     const height = this.height();
-    this.space.style.height = `${this.total * height}px`;
+    this.stretch();
     this.grid.setAttribute("aria-rowcount", this.total + 1);
     for (const number of [...wanted].sort((a, b) => a - b)) this.place(number, height);
     if (first <= last) this.fill();
@@ -277,6 +288,20 @@ class Review extends HTMLElement {
     this.show();
   }
 
+  /** Whichever way the focus came to a row: that is the one the keys are about. */
+  entered(event) {
+    const number = this.numberOf(event.target);
+    if (number === undefined || number === this.current || this.editing) return;
+    this.current = number;
+    this.draw();
+    this.show();
+  }
+
+  numberOf(node) {
+    const element = node.closest(".rv-row");
+    return element && [...this.drawn].find(([, drawn]) => drawn === element)?.[0];
+  }
+
   async selectRange() {
     const [first, last] = [Math.min(this.mark, this.current), Math.max(this.mark, this.current)];
     const rows = Array.from({ length: last - first + 1 }, (_, i) => this.rows.get(first + i));
@@ -303,12 +328,12 @@ class Review extends HTMLElement {
   clicked(event) {
     const at = event.target.closest("[data-do], [data-status], [data-version]");
     const element = event.target.closest(".rv-row");
-    const number = [...this.drawn].find(([, drawn]) => drawn === element)?.[0];
+    const number = this.numberOf(event.target);
     if (at?.dataset.status !== undefined) return this.narrow({ status: at.dataset.status });
     if (at?.dataset.version !== undefined) return this.goBack(at.dataset.version);
     if (at && element === this.editing?.element && element) return this[at.dataset.do](at);
     if (element === this.editing?.element && element) return;
-    if (element && number !== undefined) {
+    if (element) {
       if (at?.dataset.do === "select") {
         event.preventDefault();
         setTimeout(() => this.draw());
@@ -371,7 +396,7 @@ class Review extends HTMLElement {
     this.rows = new Map();
     this.current = this.mark = 0;
     this.scroll.scrollTop = 0;
-    if (await this.refresh()) this.say(this.dataset.found.replace("{count}", this.total.toLocaleString(document.documentElement.lang)));
+    if (await this.refresh()) document.getElementById("announce").textContent = this.querySelector("[data-found]").textContent;
     this.remember();
   }
 

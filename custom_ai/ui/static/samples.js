@@ -1,5 +1,27 @@
-// Samples from a file and as a file: what goes over the wire is the file itself.
+// What a provider still needs; samples from a file and as a file.
 import { headers, look, project, showError } from "./app.js";
+
+/** <ca-provider name="…">: about the chosen provider. Gradio changes the name in place. */
+class Provider extends HTMLElement {
+  static observedAttributes = ["name"];
+
+  connectedCallback() {
+    // Keys are entered on another screen: look again after coming back from there.
+    for (const name of ["ca:settings", "ca:arrived"]) document.body.addEventListener(name, () => this.ask());
+  }
+
+  attributeChangedCallback() {
+    this.ask();
+  }
+
+  async ask() {
+    const name = this.getAttribute("name");
+    const answer = await fetch(`/api/samples/provider/${encodeURIComponent(name)}`, { headers: headers() }).catch(() => null);
+    // Made by the server, which has escaped what is not its own.
+    if (answer?.ok && name === this.getAttribute("name")) this.innerHTML = await answer.text();
+  }
+}
+customElements.define("ca-provider", Provider);
 
 async function send(file) {
   const area = document.getElementById("samples-drop");

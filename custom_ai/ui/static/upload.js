@@ -174,11 +174,14 @@ function finish() {
 const KEY = () => `custom-ai.read.${project()}`;
 const wish = (wanted) => (wanted ? sessionStorage.setItem(KEY(), "1") : sessionStorage.removeItem(KEY()));
 const wished = () => sessionStorage.getItem(KEY()) === "1";
-let asking = false;
+let asking = false, askAgain = false;
 
 async function read() {
-  if (!wished() || asking) return;
+  if (!wished()) return;
+  // What changed while the answer is on its way may be what the answer doesn't know yet.
+  if (asking) return void (askAgain = true);
   asking = true;
+  askAgain = false;
   try {
     const answer = await fetch("/api/documents/read?patient=true", { method: "POST", headers: headers() });
     // 202: another run is at work. An error stands in the banner, and the files are offered.
@@ -190,6 +193,7 @@ async function read() {
     asking = false;
     draw();
     refresh();
+    if (askAgain) read();
   }
 }
 
@@ -200,29 +204,35 @@ function refresh() {
 
 // --- what people see
 
+const busy = () => batch.sending.size + batch.waiting.length > 0 && !batch.cancelled;
+
 function draw() {
   const here = place();
   if (!here) return;
-  const busy = batch.sending.size + batch.waiting.length > 0 && !batch.cancelled;
+  const working = busy();
   const sent = batch.sentBytes + [...batch.sending].reduce((sum, item) => sum + Math.min(item.sent, item.file.size), 0);
   const values = { done: number(batch.kept), total: number(batch.total), sent: size(sent), size: size(batch.bytes), replaced: number(batch.replaced) };
   const retryable = batch.problems.some((problem) => problem.item);
   here.hidden = !batch.total && !batch.problems.length;
-  const state = busy ? "atWork" : batch.cancelled ? "cancelled" : "done";
+  const state = working ? "atWork" : batch.broken ? "broken" : batch.cancelled ? "cancelled" : "done";
   here.querySelector("[data-words]").textContent = fill(here.dataset[state], values);
-  const share = batch.bytes ? (sent / batch.bytes) * 100 : busy ? 0 : 100;
+  const share = batch.bytes ? (sent / batch.bytes) * 100 : working ? 0 : 100;
   const bar = here.querySelector("[role=progressbar]");
-  bar.hidden = !busy;
+  bar.hidden = !working;
   bar.setAttribute("aria-valuenow", Math.round(share));
   bar.firstElementChild.style.width = `${share}%`;
   const more = here.querySelector("[data-more]");
-  more.textContent = [!busy && wished() && here.dataset.patient, batch.replaced && fill(here.dataset.replaced, values)].filter(Boolean).join(" ");
+  more.textContent = [!working && wished() && here.dataset.patient, batch.replaced && fill(here.dataset.replaced, values)].filter(Boolean).join(" ");
   more.hidden = !more.textContent;
-  here.querySelector("[data-upload=cancel]").hidden = !busy;
-  here.querySelector("[data-upload=close]").hidden = busy;
-  here.querySelector("[data-upload=retry]").hidden = busy || !retryable;
+  here.querySelector("[data-upload=cancel]").hidden = !working;
+  here.querySelector("[data-upload=close]").hidden = working;
+  here.querySelector("[data-upload=retry]").hidden = working || !retryable;
   problems(here);
-  if (!busy && batch.total) document.getElementById("announce").textContent = here.querySelector("[data-words]").textContent;
+  note(working);
+  if (!working && batch.total && !batch.announced) {
+    batch.announced = true;
+    document.getElementById("announce").textContent = here.querySelector("[data-words]").textContent;
+  }
 }
 
 function problems(here) {
@@ -241,6 +251,19 @@ function problems(here) {
     return line;
   }));
   if (batch.problems.length > MOST_SHOWN) list.append(Object.assign(document.createElement("li"), { textContent: "…" }));
+}
+
+// --- a batch that a reload broke off: the browser forgets its files, people must not have to guess
+
+const NOTE = () => `custom-ai.upload.${project()}`;
+const note = (working) => (working ? sessionStorage.setItem(NOTE(), JSON.stringify([batch.kept, batch.total])) : sessionStorage.removeItem(NOTE()));
+
+function recall() {
+  const noted = sessionStorage.getItem(NOTE());
+  if (!noted || busy()) return;
+  const [kept, total] = JSON.parse(noted);
+  batch = { ...fresh(), kept, total, broken: true };
+  draw();
 }
 
 // --- events; Gradio draws late, so they are heard at the document
@@ -280,10 +303,15 @@ document.addEventListener("click", (event) => {
   else showChunks(at.dataset.chunksOf);
 });
 addEventListener("beforeunload", (event) => {
-  if (batch.sending.size || batch.waiting.length) event.preventDefault();
+  if (busy()) event.preventDefault();
 });
 document.body.addEventListener("ca:runs", read);
 read();
+const drawn = setInterval(() => {
+  if (!place()) return;
+  clearInterval(drawn);
+  recall();
+}, 100);
 
 /** Show the chunks of one document, or of all for "". */
 function showChunks(document_) {

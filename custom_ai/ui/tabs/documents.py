@@ -26,7 +26,7 @@ def draw(screen: Screen) -> None:
     with gr.Column(elem_classes="ca-card"):
         about = t("ui_documents.export_about")
         html(render("heading", title=t("ui_documents.export"), about=about))
-        fragment("/api/documents/export", "documents", "ca-export")
+        html(render("documents_export_frame"))
     with gr.Column(elem_classes="ca-card"):
         html(render("documents_inspector"))
 

@@ -18,7 +18,7 @@ from custom_ai.settings import load
 from custom_ai.texts import known, t
 from custom_ai.ui import journey
 from custom_ai.ui.form import Form
-from custom_ai.ui.render import banner, notice, number, render
+from custom_ai.ui.render import banner, notice, render
 from custom_ai.ui.screen import Screen, fragment, html
 from custom_ai.ui.trial import try_out
 
@@ -94,12 +94,10 @@ def _draw_generation(screen: Screen) -> None:
     def trial(project: Project, name: str, model: str | None, *given: Any) -> str:
         try:
             _check(name, _typed(name, model))
-            base_url = form.values(given)["base_url"]
-            done = try_out(name, _typed(name, model), base_url)
+            full_name = try_out(name, _typed(name, model), form.values(given)["base_url"])
         except UserError as error:
             return banner(error)
-        seconds = number(done.seconds, 1)
-        return notice(t("ui_samples.test_passed", model=done.model, seconds=seconds))
+        return notice(t("ui_samples.test_passed", model=full_name))
 
     screen.on_load(fill, (), [provider, *chosen, *form.widgets])
     screen.on(provider.input, choose, [provider], chosen)

@@ -1,4 +1,4 @@
-"""Training & export: the settings of a training, how it goes, what came of it, the finished model."""
+"""Training & export: settings, how it goes, what came of it, the finished model."""
 
 from typing import Any
 

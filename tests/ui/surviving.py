@@ -1,0 +1,177 @@
+"""A run at work while its windows are reloaded and closed and the app is killed and restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psutil
+
+from custom_ai import demo
+from custom_ai.projects import project as projects
+from custom_ai.projects.project import Project
+from custom_ai.runs import requests, runner
+from custom_ai.runs.run import ACTIVE, Run, all_runs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+ROOT = Path(__file__).parents[2]
+TASKS = ("documents", "samples", "train", "export", "evaluate")
+
+# The step of the app on which a task is at home.
+SCREENS = {
+    "documents": "documents",
+    "samples": "samples",
+    "train": "training",
+    "export": "training",
+    "evaluate": "chat",
+}
+_PATIENCE = 60_000
+
+
+def project_before(task: str) -> Project:
+    """A project in which everything before the task is done."""
+    project = projects.create(f"Before {task}")
+    for earlier in TASKS[: TASKS.index(task)]:
+        if earlier == "export":
+            continue
+        run, _ = runner.start(project, earlier, options_of(project, earlier))
+        assert runner.wait(run).state == "finished", run.error()
+    return project
+
+
+def options_of(project: Project, task: str) -> dict[str, Any]:
+    """What is asked of the task: little, so that it takes seconds."""
+    if task == "documents":
+        return requests.documents(demo.documents(), project)
+    if task == "samples":
+        return requests.samples("extractive", {"count": 30})
+    if task == "train":
+        return requests.training(project, {"epochs": 2})
+    if task == "export":
+        return requests.export(project, "gguf", {})
+    return requests.evaluation(project, {"limit": 4})
+
+
+class Windows:
+    """The app as a process of its own, and a window on it."""
+
+    def __init__(self, browser: Browser, step: str, project: Project, port: int) -> None:
+        self._browser = browser
+        self._address = f"/en/?project={quote(project.slug)}#{step}"
+        self._port = port
+        self._context: BrowserContext = browser.new_context()
+        self._start()
+        self.page = self._open(f"{self._url}")
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "custom_ai", "ui", "--no-browser", "--json"]
+        self._app = subprocess.Popen(
+            [*command, "--port", str(self._port)],
+            cwd=ROOT,
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._app.stdout
+        self._url = json.loads(self._app.stdout.readline())["url"]
+
+    def _open(self, url: str) -> Page:
+        page = self._context.new_page()
+        page.set_default_timeout(_PATIENCE)
+        page.goto(url)
+        page.wait_for_selector("body[data-ready]")
+        page.goto(self._url.partition("/?")[0] + self._address)
+        return page
+
+    def reload(self) -> None:
+        """Press F5."""
+        self.page.reload()
+
+    def close_and_open(self) -> None:
+        """Close the tab and open another one."""
+        self.page.close()
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(_PATIENCE)
+        self.page.goto(self._url.partition("/?")[0] + self._address)
+
+    def restart(self) -> None:
+        """Kill the app; the window that is still open finds the new one by itself."""
+        self._app.kill()
+        self._app.wait()
+        assert self._app.stdout
+        self._app.stdout.close()
+        self._start()
+        self.page.wait_for_selector("body:not([data-ready])", state="attached")
+
+    def wait_for_progress(self, task: str) -> float:
+        """Until the run's card shows how it stands; returns the seconds from here on."""
+        started = time.monotonic()
+        self.page.wait_for_selector("body[data-ready]")
+        card = f"#step-{SCREENS[task]} [hx-get='/api/runs/card/{task}'] .ca-run"
+        self.page.wait_for_selector(card)
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """End app and window, not the run."""
+        self._context.close()
+        self._app.kill()
+        self._app.wait()
+        assert self._app.stdout
+        self._app.stdout.close()
+
+
+@contextmanager
+def slowly(run: Run) -> Iterator[psutil.Process]:
+    """The run's process, standing still: `let_work` gives it slices of time."""
+    while run.pid is None:
+        time.sleep(0.01)
+    process = psutil.Process(run.pid)
+    process.suspend()
+    try:
+        yield process
+    finally:
+        if process.is_running():
+            process.resume()
+
+
+def let_work(process: psutil.Process, seconds: float) -> None:
+    """Give the run a slice of time."""
+    process.resume()
+    time.sleep(seconds)
+    process.suspend()
+
+
+def disturb(windows: Windows, run: Run, times: int, slice_: float, seed: int = 1) -> list[float]:
+    """Reload, close and restart `times` times while the run is at work; then let it end.
+
+    Returns how long it took each time until the window showed the run again, in seconds. Fails
+    when the run stopped, when its process is another one, or when there is a second run.
+    """
+    chance = random.Random(seed)
+    back = []
+    with slowly(run) as process:
+        pid = process.pid
+        for number in range(times):
+            kind = number % 3 if number < 3 else chance.randrange(3)
+            (windows.reload, windows.close_and_open, windows.restart)[kind]()
+            back.append(windows.wait_for_progress(run.task))
+            assert run.state in ACTIVE, run.state
+            assert run.pid == pid
+            let_work(process, slice_)
+    runner.wait(run)
+    assert run.state == "finished", run.error()
+    same = [other for other in all_runs(run.project) if other.task == run.task]
+    assert len(same) == 1
+    return back
