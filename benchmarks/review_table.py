@@ -77,7 +77,9 @@ def _measure(address: str, slug: str, count: int) -> None:
         began = time.monotonic()
         page.goto(f"{address}/en/?project={slug}#samples")
         page.wait_for_selector(".rv-row:not(.waiting)")
-        print(f"{count} samples; read and drawn for the first time: {time.monotonic() - began:.1f} s")
+        print(
+            f"{count} samples; read and drawn for the first time: {time.monotonic() - began:.1f} s"
+        )
         page.wait_for_timeout(1500)
         page.locator(".rv-row").first.click()
         for name, do in _deeds(page).items():
@@ -95,7 +97,9 @@ def _report(page: "Page", name: str, do: Callable[[int], None]) -> None:
         page.wait_for_timeout(300)
         busy.append(page.evaluate("window.longest"))
     middle = statistics.median(until)
-    print(f"{name:<28} busy at most {max(busy):4.0f}   done {middle:4.0f} (worst {max(until):4.0f})")
+    print(
+        f"{name:<28} busy at most {max(busy):4.0f}   done {middle:4.0f} (worst {max(until):4.0f})"
+    )
 
 
 def _deeds(page: "Page") -> dict[str, Callable[[int], None]]:
@@ -111,7 +115,9 @@ def _deeds(page: "Page") -> dict[str, Callable[[int], None]]:
 
     def jump(number: int) -> None:
         place = "this.scrollHeight * %.2f" % ((number % 4) / 4 + 0.1)
-        page.locator(".rv-scroll").evaluate(f"(e) => (function () {{ e.scrollTop = {place} }}).call(e)")
+        page.locator(".rv-scroll").evaluate(
+            f"(e) => (function () {{ e.scrollTop = {place} }}).call(e)"
+        )
         page.wait_for_timeout(20)
         settled()
 
@@ -129,7 +135,9 @@ def _deeds(page: "Page") -> dict[str, Callable[[int], None]]:
 
     def order(number: int) -> None:
         with page.expect_response("**/api/review?**"):
-            page.locator("[data-filter=order]").select_option(("document", "length", "written")[number % 3])
+            page.locator("[data-filter=order]").select_option(
+                ("document", "length", "written")[number % 3]
+            )
         settled()
 
     def edit(number: int) -> None:

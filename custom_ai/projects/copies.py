@@ -43,7 +43,7 @@ def contents(project: Project) -> Iterator[tuple[Path, str]]:
     """Every file of a project with its place in it, by name: all but locks, the database and what
     is half made. Raises UserError for a link to a folder: what it leads to would be missing.
     """
-    left_out = {project.lock.name, ".lock-owner.json"}
+    left_out = {project.lock.name, ".lock-owner.json", ".start-lock"}
     left_out |= {f"{project.database.name}{end}" for end in ("", "-wal", "-shm", "-journal")}
     for parent, folders, names in os.walk(project.folder, onerror=_fail):
         place = Path(parent).relative_to(project.folder)

@@ -36,6 +36,13 @@ def writing(project: Project, purpose: str) -> Iterator[None]:
 
 
 @contextmanager
+def starting(project: Project) -> Iterator[None]:
+    """Be the only one who starts a run of the project: two clicks, windows or programs at once."""
+    with filelock.FileLock(project.lock.with_name(".start-lock")):
+        yield
+
+
+@contextmanager
 def moving(project: Project, purpose: str) -> Iterator[None]:
     """As `writing`, for a block that moves the project's folder.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from custom_ai.errors import UserError
+from custom_ai.projects.lock import starting
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs.run import ACTIVE, Run, State
@@ -29,6 +30,13 @@ def start(project: Project, task: str, options: dict[str, Any]) -> tuple[Run, bo
     work. Raises UserError when another run works on the project.
     """
     inputs = task_named(task).inputs(project, options)
+    with starting(project):
+        return _start(project, task, options, inputs)
+
+
+def _start(
+    project: Project, task: str, options: dict[str, Any], inputs: dict[str, Any]
+) -> tuple[Run, bool]:
     active = [run for run in runs.all_runs(project) if run.state in ACTIVE]
     for run in active:
         if _asks_for(run, task, options, inputs):
@@ -86,9 +94,10 @@ def _detached() -> dict[str, Any]:
 
 def resume(run: Run) -> None:
     """Continue a paused, interrupted or failed run; raises UserError for any other state."""
-    if run.state not in ("paused", "interrupted", "failed"):
-        raise UserError("runs.cannot_resume", run=run.number, state=_in_words(run.state))
-    launch(run)
+    with starting(run.project):
+        if run.state not in ("paused", "interrupted", "failed"):
+            raise UserError("runs.cannot_resume", run=run.number, state=_in_words(run.state))
+        launch(run)
 
 
 def ask(run: Run, wish: str) -> None:

@@ -92,7 +92,9 @@ class Standing:
     def _progress(self, event: Event) -> None:
         self._last_work = self._last
         self.done, self.total, self.unit = event["done"], event["total"], event["unit"]
-        rest = {k: v for k, v in event.items() if k not in ("kind", "time", "done", "total", "unit")}
+        rest = {
+            k: v for k, v in event.items() if k not in ("kind", "time", "done", "total", "unit")
+        }
         self.details = rest
         self._measure_pace()
 

@@ -60,6 +60,8 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
 }
 
+_UPLOADS = ("/api/documents/upload", "/api/projects/open", "/api/samples/import")
+
 
 @dataclass(frozen=True)
 class Access:
@@ -86,8 +88,8 @@ class Access:
 
 
 def is_upload(path: str) -> bool:
-    """Whether files are sent to this path: Gradio limits them by itself."""
-    return path.endswith("/gradio_api/upload")
+    """Whether files are sent to this path; whoever takes them there limits them."""
+    return path in _UPLOADS or path.endswith("/gradio_api/upload")
 
 
 class Guard:

@@ -13,7 +13,7 @@ def render(lang: str, title: str, lines: Sequence[str], waits: bool = False) -> 
         "title": escape(title),
         "lines": "\n".join(f"<p>{escape(line)}</p>" for line in lines if line),
         "state": "waiting" if waits else "still",
-        "mode": _file("mode.js"),
+        "mode": _file("early.js"),
         "mark": _file("mark.svg"),
         "script": f"<script>{_file('splash.js')}</script>" if waits else "",
     }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,14 @@ def _wait_for_progress(run: Run) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"no progress within {WAIT_SECONDS} s: {run.log.read_text('utf-8')}")
+
+
+def test_many_who_start_the_same_at_once_start_one_run(project: Project, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("The lighthouse keeper is called Ada. " * 20)
+    options = {"paths": [str(note)]}
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(lambda _: runner.start(project, "documents", options), range(8)))
+    assert {run.number for run, _ in started} == {1}
+    assert [joined for _, joined in started].count(False) == 1
+    runner.wait(started[0][0])

@@ -135,9 +135,10 @@ class Windows:
 @contextmanager
 def slowly(run: Run) -> Iterator[psutil.Process]:
     """The run's process, standing still: `let_work` gives it slices of time."""
-    while run.pid is None:
+    while (pid := run.pid) is None:
+        assert run.state in ACTIVE, "it was over before it could be held"
         time.sleep(0.01)
-    process = psutil.Process(run.pid)
+    process = psutil.Process(pid)
     process.suspend()
     try:
         yield process

@@ -30,9 +30,7 @@ def project(own_home: object) -> Project:
 def barriers(page: object) -> list[str]:
     """What axe finds, with the first element of each."""
     found = Axe().run(page).response["violations"]
-    return [
-        f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found if v["impact"] in BARRIERS
-    ]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:160]}" for v in found if v["impact"] in BARRIERS]
 
 
 def test_every_screen_of_a_filled_project(open_page: OpenPage, project: Project) -> None:

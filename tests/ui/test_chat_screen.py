@@ -150,7 +150,7 @@ def test_a_window_is_told_in_its_own_language(window: Window) -> None:
 
 
 def test_a_stop_keeps_what_there_is(window: Window) -> None:
-    seen = []
+    seen: list[Json] = []
     with window.asking("Wo?", side="base") as events:
         for event in events:
             seen.append(event)
@@ -223,7 +223,7 @@ def test_a_renamed_project_is_held_by_no_model(window: Window, project: Project)
 
 
 def test_an_answer_that_loses_its_model_says_why(window: Window) -> None:
-    seen = []
+    seen: list[Json] = []
     with window.asking("Wo?", side="base") as events:
         for event in events:
             if event["kind"] == "text" and not any(e["kind"] == "text" for e in seen):

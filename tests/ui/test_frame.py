@@ -113,9 +113,7 @@ def test_a_reload_comes_back_to_the_same_project_and_step(open_page: OpenPage, l
     assert "project=thesis#training" in page.url
 
 
-def test_a_project_that_is_gone_leads_to_the_first_page(
-    open_page: OpenPage, app: str
-) -> None:
+def test_a_project_that_is_gone_leads_to_the_first_page(open_page: OpenPage, app: str) -> None:
     page = open_page("en")
     page.goto(f"{app}/en/?project=never-was")
     page.get_by_role("heading", name="Turn your documents").wait_for()

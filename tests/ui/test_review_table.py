@@ -80,21 +80,21 @@ def test_an_edit_counts_as_saved_when_the_server_has_it(
     open_page: OpenPage, project: Project
 ) -> None:
     page = table(open_page, project)
-    id_ = id_of(page, 2)
-    page.locator(row(page, 2)).focus()
+    id_ = id_of(page, 3)
+    page.locator(row(page, 3)).focus()
     page.keyboard.press("Enter")
     page.get_by_label("Question").last.fill("What is new here?")
     page.keyboard.press("Control+Enter")
     said(page, "Saved. Status: Accepted.")
-    assert focused(page) == "3"
+    assert focused(page) == "4"
     assert Review(project).get(id_).sample.instruction == "What is new here?"
     page.keyboard.press("e")
     page.get_by_label("Answer").last.fill("never mind this")
     page.keyboard.press("Escape")
-    assert page.locator(".rv-editor").count() == 0 and focused(page) == "3"
+    assert page.locator(".rv-editor").count() == 0 and focused(page) == "4"
     assert len(Review(project).history(id_)) == 2
     # Clicked into, and left by a click elsewhere.
-    page.locator(row(page, 2)).locator("[data-field=output]").click()
+    page.locator(row(page, 3)).locator("[data-field=output]").click()
     page.get_by_label("Answer").last.fill("Another answer, given by mouse.")
     page.locator(row(page, 6)).locator("[data-field=instruction]").click()
     page.locator(".rv-editor").wait_for(state="detached")

@@ -17,9 +17,9 @@ def test_a_run_goes_on_through_reloads_closed_tabs_and_a_killed_app(
     browser: "Browser", task: str
 ) -> None:
     project = project_before(task)
-    run, _ = runner.start(project, task, options_of(project, task))
     windows = Windows(browser, SCREENS[task], project, free_port())
     try:
+        run, _ = runner.start(project, task, options_of(project, task))
         # One of each; benchmarks/ui_survival.py does fifty, and measures.
         disturb(windows, run, times=3, slice_=0.2)
         windows.page.wait_for_selector(

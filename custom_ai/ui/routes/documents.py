@@ -101,11 +101,11 @@ def todo(project: Here) -> str:
 
     Nothing while a run is at work.
     """
-    found = shelf.look(project)
-    newest = shelf.newest_run(project)
-    outdated, gone = found.outdated()
     if _at_work(project):
         return ""
+    found = shelf.look(project)
+    outdated, gone = found.outdated()
+    newest = shelf.newest_run(project)
     # The card of an interrupted run says by itself how to go on with its files.
     in_hand = newest and newest.state in RESUMABLE and _covers(newest, project, found.waiting)
     return render(

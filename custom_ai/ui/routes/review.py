@@ -138,6 +138,7 @@ def rows(project: Here, piece: Annotated[Piece, Query()]) -> Json:
         "counts": {"": sum(page.counts.values()), **page.counts},
         "offset": offset,
         "moved": moved,
+        "anchor": None if place is None else _row(page.items[place]),
         "rows": [_row(judged) for judged in found],
     }
 

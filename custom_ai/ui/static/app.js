@@ -3,7 +3,7 @@
 
 const LANGUAGE = document.documentElement.lang;
 export const project = () => new URLSearchParams(location.search).get("project") || "";
-export const headers = () => ({ "X-Project": encodeURIComponent(project()), "X-Language": LANGUAGE });
+export const headers = () => customAiHeaders();
 
 /** Ask the app for JSON; an error becomes the banner and null is returned. */
 export async function ask(path, options = {}) {
@@ -32,8 +32,7 @@ export function showError(error) {
 // An open dialog covers the banner: its errors stand in itself.
 const errorPlace = () => document.querySelector("dialog[open] .ca-dialog-error") || document.getElementById("banner");
 
-// --- htmx: every request says which window asks; Gradio draws late, so new parts are adopted.
-document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, headers()));
+// --- htmx: errors have their own place; Gradio draws late, so new parts are adopted.
 document.addEventListener("htmx:beforeSwap", (event) => {
   // A refusal comes as a banner, which has its own place.
   if (event.detail.xhr.status !== 422) return;

@@ -185,10 +185,12 @@ class Chat extends HTMLElement {
     await Promise.all(places.map((place) => this.answer(turn, place)));
   }
 
+  /** Ask one side once more, of the tuned models the one that is chosen now. */
   again(place) {
     if (this.running.size) return;
     const fresh = this.part(`template[data-side=${place.dataset.side}]`);
     const turn = place.closest(".ca-turn").turn;
+    turn.model = this.state.model;
     place.replaceWith(fresh);
     this.answer(turn, fresh);
   }

@@ -37,7 +37,7 @@ class Review extends HTMLElement {
     this.turn = 0;
     this.stale = true;
     this.grid = this.querySelector(".rv-grid");
-    this.scroll = this.querySelector(".rv-scroll");
+    this.view = this.querySelector(".rv-scroll");
     this.space = this.querySelector(".rv-space");
     this.detail = this.querySelector(".rv-detail");
     this.recall();
@@ -45,12 +45,12 @@ class Review extends HTMLElement {
   }
 
   listen() {
-    this.scroll.addEventListener("scroll", () => this.later());
+    this.view.addEventListener("scroll", () => this.later());
     new ResizeObserver(() => this.appear()).observe(this.querySelector(".rv-body"));
     document.body.addEventListener("ca:samples", () => ((this.stale = true), this.appear()));
     document.body.addEventListener("ca:documents", () => ((this.stale = true), this.appear()));
     this.addEventListener("click", (event) => this.clicked(event));
-    this.addEventListener("pointerdown", (event) => (this.again = this.drawn.get(this.current)?.contains(event.target) && this.scroll.contains(document.activeElement)));
+    this.addEventListener("pointerdown", (event) => (this.again = this.drawn.get(this.current)?.contains(event.target) && this.view.contains(document.activeElement)));
     this.addEventListener("keydown", (event) => this.pressed(event));
     this.addEventListener("input", (event) => this.changed(event));
     this.addEventListener("focusin", (event) => this.entered(event));
@@ -77,7 +77,7 @@ class Review extends HTMLElement {
   async refresh() {
     this.stale = false;
     const turn = ++this.turn;
-    const index = this.current, anchor = this.anchor();
+    const index = (this.anchorAt = this.current), anchor = this.anchor();
     const offset = Math.max(0, this.firstInSight() - PIECE / 3);
     const found = await ask(`?${this.query({ offset: Math.floor(offset), limit: PIECE, anchor, index })}`);
     if (turn !== this.turn) return false;
@@ -98,6 +98,7 @@ class Review extends HTMLElement {
     this.rows = new Map(found.rows.map((row, i) => [found.offset + i, row]));
     this.stretch();
     if (found.moved) this.move(found.moved);
+    if (found.anchor) this.rows.set(this.anchorAt + found.moved, found.anchor);
     this.current = Math.max(0, Math.min(this.current, this.total - 1));
     this.classList.add("rv-read");
     this.showCounts(found.counts);
@@ -116,7 +117,7 @@ class Review extends HTMLElement {
     if (this.editing) this.editing.number += by;
     this.current += by;
     this.mark += by;
-    if (this.top === undefined) this.scroll.scrollTop += by * this.height();
+    if (this.top === undefined) this.view.scrollTop += by * this.height();
     else this.top += by * this.height();
   }
 
@@ -163,12 +164,12 @@ class Review extends HTMLElement {
   }
 
   firstInSight() {
-    return Math.floor(this.scroll.scrollTop / this.height());
+    return Math.floor(this.view.scrollTop / this.height());
   }
 
   inSight() {
     const first = this.firstInSight();
-    const last = first + Math.ceil(this.scroll.clientHeight / this.height()) + BEYOND;
+    const last = first + Math.ceil(this.view.clientHeight / this.height()) + BEYOND;
     return [Math.max(0, first - BEYOND), Math.min(this.total - 1, last)];
   }
 
@@ -181,7 +182,7 @@ class Review extends HTMLElement {
 
   draw() {
     const [first, last] = this.inSight();
-    this.lastTop = this.scroll.scrollTop;
+    this.lastTop = this.view.scrollTop;
     // The current row is always there: it is where the Tab key comes in.
     const wanted = new Set([this.current, this.editing?.number].filter((n) => n >= 0 && n < this.total));
     for (let number = first; number <= last; number++) wanted.add(number);
@@ -268,8 +269,8 @@ class Review extends HTMLElement {
 
   say(text, before) {
     this.querySelector("[data-said]").textContent = text;
-    this.before = before && Object.keys(before).length ? before : null;
-    this.querySelector("[data-do=undo]").hidden = !this.before;
+    this.undoable = before && Object.keys(before).length ? before : null;
+    this.querySelector("[data-do=undo]").hidden = !this.undoable;
   }
 
   // --- moving and selecting
@@ -277,7 +278,7 @@ class Review extends HTMLElement {
   go(number, extend = false) {
     if (!this.total) return;
     number = Math.max(0, Math.min(this.total - 1, number));
-    const height = this.height(), top = number * height, view = this.scroll;
+    const height = this.height(), top = number * height, view = this.view;
     if (top < view.scrollTop) view.scrollTop = top;
     else if (top + height > view.scrollTop + view.clientHeight) view.scrollTop = top + height - view.clientHeight;
     this.current = number;
@@ -368,7 +369,7 @@ class Review extends HTMLElement {
     if (wish === "find" || wish === "keys" || wish === "undo") return event.preventDefault(), this[wish]();
     if (!inGrid || (event.target.matches("input, button") && [" ", "Enter"].includes(key))) return;
     event.preventDefault();
-    const screen = Math.max(1, Math.floor(this.scroll.clientHeight / this.height()) - 1);
+    const screen = Math.max(1, Math.floor(this.view.clientHeight / this.height()) - 1);
     const steps = { down: 1, up: -1, pageDown: screen, pageUp: -screen, first: -Infinity, last: Infinity };
     if (wish in steps) this.go(this.current + steps[wish], event.shiftKey);
     else if (wish === "select") this.toggle();
@@ -395,7 +396,7 @@ class Review extends HTMLElement {
     this.sought = "";
     this.rows = new Map();
     this.current = this.mark = 0;
-    this.scroll.scrollTop = 0;
+    this.view.scrollTop = 0;
     if (await this.refresh()) document.getElementById("announce").textContent = this.querySelector("[data-found]").textContent;
     this.remember();
   }
@@ -467,7 +468,7 @@ class Review extends HTMLElement {
 
   /** The server has written something down: show how things are now, and stay where we were. */
   async after(done) {
-    const inGrid = this.scroll.contains(document.activeElement);
+    const inGrid = this.view.contains(document.activeElement);
     const aside = this.detail.contains(document.activeElement);
     await this.refresh();
     this.say(done.said, done.before);
@@ -476,9 +477,9 @@ class Review extends HTMLElement {
   }
 
   async undo() {
-    const before = this.before;
+    const before = this.undoable;
     if (!before) return;
-    this.before = null;
+    this.undoable = null;
     const done = await ask("/undo", { before });
     if (done) await this.after(done);
     else this.say("", before);
@@ -610,7 +611,7 @@ class Review extends HTMLElement {
   reopen() {
     if (this.top !== undefined) {
       delete this.firstInSight;
-      this.scroll.scrollTop = this.top;
+      this.view.scrollTop = this.top;
       delete this.top;
       this.draw();
     }

@@ -1,4 +1,4 @@
-// Light or dark before anything is drawn; "system" follows the computer while the page is open.
+// What must be there before anything is drawn or asked for: light or dark, and who asks.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => localStorage.getItem("ca-mode") || "system";
@@ -19,3 +19,11 @@
   addEventListener("storage", apply);
   apply();
 })();
+
+// Every request says which window asks: its project, from the address, and its language. htmx may
+// begin before the modules are there, so this stands here.
+window.customAiHeaders = () => ({
+  "X-Project": encodeURIComponent(new URLSearchParams(location.search).get("project") || ""),
+  "X-Language": document.documentElement.lang,
+});
+document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, customAiHeaders()));
