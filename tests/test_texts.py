@@ -105,7 +105,7 @@ def _keys_in_code(
             key = first.value if isinstance(first, ast.Constant) else None
             if name in calls and isinstance(key, str) and re.fullmatch(r"[a-z_]+\.[a-z_.]+", key):
                 found.append((path, key))
-    for path in PACKAGE.rglob("*.html"):
+    for path in PACKAGE.rglob("*.html") if "t" in calls else ():
         for key in re.findall(r"\bt\('([a-z_]+\.[\w.]+)'[,)]", path.read_text(encoding="utf-8")):
             found.append((path, key))
     return found

@@ -300,14 +300,20 @@ class Review extends HTMLElement {
 
   numberOf(node) {
     const element = node.closest(".rv-row");
-    return element && [...this.drawn].find(([, drawn]) => drawn === element)?.[0];
+    return [...this.drawn].find(([, drawn]) => drawn === element)?.[0];
   }
 
   async selectRange() {
     const [first, last] = [Math.min(this.mark, this.current), Math.max(this.mark, this.current)];
     const rows = Array.from({ length: last - first + 1 }, (_, i) => this.rows.get(first + i));
-    const ids = rows.every(Boolean) ? rows.map((row) => row.id) : await ask(`/ids?${this.query({ first, last })}`);
-    if (ids) this.select(ids);
+    if (rows.every(Boolean)) this.select(rows.map((row) => row.id));
+    else await this.selectFrom(this.query({ first, last }));
+  }
+
+  /** A decision that is made at once waits for this: it is about all of them. */
+  selectFrom(query) {
+    this.selecting = ask(`/ids?${query}`).then((ids) => ids && this.select(ids));
+    return this.selecting;
   }
 
   select(ids) {
@@ -434,8 +440,7 @@ class Review extends HTMLElement {
 
   async all() {
     if (this.selected.size >= this.total) return this.unselect();
-    const ids = await ask(`/ids?${this.query({})}`);
-    if (ids) this.select(ids);
+    await this.selectFrom(this.query({}));
   }
 
   unselect() {
@@ -455,6 +460,7 @@ class Review extends HTMLElement {
   }
 
   async decide(wish, at) {
+    await this.selecting;
     const row = this.rows.get(this.current);
     const ids = this.selected.size && !at?.one ? [...this.selected] : row ? [row.id] : [];
     if (!ids.length || this.deciding) return;

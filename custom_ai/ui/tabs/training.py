@@ -7,19 +7,23 @@ import gradio as gr
 from custom_ai.datasets.derive import current_samples
 from custom_ai.export import exporter as exporters
 from custom_ai.files import read_lines
-from custom_ai.models.catalogue import resolve
+from custom_ai.models.catalogue import named
 from custom_ai.projects.project import Project
 from custom_ai.runs import requests, runner
 from custom_ai.runs.run import all_runs
 from custom_ai.texts import t
 from custom_ai.training.config import PRESETS, TrainingOptions, preset
+from custom_ai.ui import outlook
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import render
 from custom_ai.ui.screen import Screen, fragment, html
 
 _FIRST = ("learning_rate", "epochs", "batch_size", "lora_rank", "lora_alpha")
-# Fields that decide how long a training takes: the outlook changes with them.
-_LENGTH = ("epochs", "batch_size", "gradient_accumulation", "validation_share")
+# The outlook changes with these: they decide how long a training takes, and how much memory.
+_WEIGHTY = (
+    *("epochs", "batch_size", "gradient_accumulation"),
+    *("lora_rank", "max_length", "gradient_checkpointing", "precision"),
+)
 
 
 def draw(screen: Screen) -> None:
@@ -47,64 +51,46 @@ def draw(screen: Screen) -> None:
 def _draw_training(screen: Screen) -> None:
     html(render("heading", title=t("ui_training.title"), about=t("ui_training.about")))
     fragment("/api/training/ready", "samples runs config")
-    named = [(t(f"ui_training.preset_{name}"), name) for name in PRESETS]
-    presets = gr.Radio(named, value="balanced", label=t("ui_training.preset"))
+    words = [(t(f"ui_training.preset_{name}"), name) for name in PRESETS]
+    presets = gr.Radio(words, value="balanced", label=t("ui_training.preset"))
     form = Form(TrainingOptions)
     form.draw(*_FIRST)
     with gr.Accordion(t("ui_training.more"), open=False):
         form.draw(*(name for name in TrainingOptions.model_fields if name not in _FIRST))
-    outlook = html("")
+    place = html("")
     with gr.Row(elem_classes="ca-actions"):
         start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
 
     def fill(project: Project, name: str) -> list[Any]:
-        return form.shown(preset(name, resolve(project.config.base_model), _count(project)))
+        return form.shown(preset(name, named(project.config.base_model), _count(project)))
 
     def look_ahead(project: Project, *given: Any) -> str:
-        return _outlook(project, form.values(given))
+        options = TrainingOptions.parse(form.values(given))
+        return render("training_outlook", outlook=outlook.look_ahead(project, options))
 
     def begin(project: Project, *given: Any) -> None:
         runner.start(project, "train", requests.training(project, form.values(given)))
 
-    screen.on_load(_last_or_preset(form), (), form.widgets)
+    screen.on_load(_as_before(form), (), [*form.widgets, place])
     screen.on(presets.input, fill, [presets], form.widgets)
     for name, widget in zip(form.fields, form.widgets, strict=True):
-        if name in _LENGTH:
-            screen.on_change(widget, look_ahead, form.widgets, [outlook])
+        if name in _WEIGHTY:
+            screen.on_change(widget, look_ahead, form.widgets, [place])
     screen.on(start.click, begin, form.widgets, validator=form.check)
 
 
-def _last_or_preset(form: Form) -> Any:
+def _as_before(form: Form) -> Any:
     def values(project: Project) -> list[Any]:
         """What was asked for last; before the first training, what is recommended."""
-        for run in reversed(all_runs(project)):
+        model = named(project.config.base_model)
+        options = preset("balanced", model, _count(project))
+        for run in all_runs(project):
             if run.task == "train":
-                return form.shown(run.request()["options"])
-        return form.shown(preset("balanced", resolve(project.config.base_model), _count(project)))
+                options = run.request()["options"]
+        looked = outlook.look_ahead(project, TrainingOptions.parse(options))
+        return [*form.shown(options), render("training_outlook", outlook=looked)]
 
     return values
-
-
-def _outlook(project: Project, wished: dict[str, Any]) -> str:
-    """How many steps a training takes, and how long, if one like it was done before."""
-    options = TrainingOptions.parse(wished)
-    learnt = sum(row.get("split") == "train" for row in read_lines(current_samples(project))[0])
-    per_step = options.batch_size * options.gradient_accumulation
-    steps = -(-learnt // per_step) * options.epochs
-    seconds = None
-    for run in reversed(all_runs(project)):
-        if run.task != "train" or not (result := run.result()):
-            continue
-        before = run.request()["options"]
-        if result["base_model"] == resolve(project.config.base_model).name and result["steps"]:
-            pace = result["seconds"] / result["steps"]
-            seconds = pace * steps * per_step / _per_step(before)
-            break
-    return render("training_outlook", samples=learnt, steps=steps, seconds=seconds)
-
-
-def _per_step(options: dict[str, Any]) -> int:
-    return int(options["batch_size"]) * int(options["gradient_accumulation"])
 
 
 def _count(project: Project) -> int:
