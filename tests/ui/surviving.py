@@ -115,13 +115,11 @@ class Windows:
         self._start()
         self.page.wait_for_selector("body:not([data-ready])", state="attached")
 
-    def wait_for_progress(self, task: str) -> float:
-        """Until the run's card shows how it stands; returns the seconds from here on."""
-        started = time.monotonic()
+    def wait_for_progress(self, task: str) -> None:
+        """Until the run's card shows how it stands."""
         self.page.wait_for_selector("body[data-ready]")
         card = f"#step-{SCREENS[task]} [hx-get='/api/runs/card/{task}'] .ca-run"
         self.page.wait_for_selector(card)
-        return time.monotonic() - started
 
     def close(self) -> None:
         """End app and window, not the run."""
@@ -154,20 +152,29 @@ def let_work(process: psutil.Process, seconds: float) -> None:
     process.suspend()
 
 
-def disturb(windows: Windows, run: Run, times: int, slice_: float, seed: int = 1) -> list[float]:
+def disturb(
+    windows: Windows, run: Run, times: int, slice_: float, seed: int = 1
+) -> dict[str, list[float]]:
     """Reload, close and restart `times` times while the run is at work; then let it end.
 
-    Returns how long it took each time until the window showed the run again, in seconds. Fails
-    when the run stopped, when its process is another one, or when there is a second run.
+    Returns for each kind how long it took until the window showed the run again, in seconds.
+    Fails when the run stopped, when its process is another one, or when there is a second run.
     """
     chance = random.Random(seed)
-    back = []
+    ways = {
+        "reload": windows.reload,
+        "new tab": windows.close_and_open,
+        "restart of the app": windows.restart,
+    }
+    back: dict[str, list[float]] = {name: [] for name in ways}
     with slowly(run) as process:
         pid = process.pid
         for number in range(times):
-            kind = number % 3 if number < 3 else chance.randrange(3)
-            (windows.reload, windows.close_and_open, windows.restart)[kind]()
-            back.append(windows.wait_for_progress(run.task))
+            name = list(ways)[number % 3 if number < 3 else chance.randrange(3)]
+            started = time.monotonic()
+            ways[name]()
+            windows.wait_for_progress(run.task)
+            back[name].append(time.monotonic() - started)
             assert run.state in ACTIVE, run.state
             assert run.pid == pid
             let_work(process, slice_)

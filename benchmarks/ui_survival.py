@@ -1,0 +1,57 @@
+"""Fifty reloads, closed tabs and restarts of the app during each kind of run: how fast it is back.
+
+python -m benchmarks.ui_survival [--times 50] [--task train]
+
+For each kind of run: the run is held and works in slices, so that all disturbances fall into it;
+after each one the window must show its card again, the run must have the same process, and at the
+end there must be one run, finished. Prints how long the card took to be back after a reload, after
+a new tab, and after the app was killed and started again (that one includes the start of the app).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+
+from custom_ai.runs import runner
+from custom_ai.ui.window import window_program
+from tests.ui.serving import free_port
+from tests.ui.surviving import SCREENS, TASKS, Windows, disturb, options_of, project_before
+
+
+def main(arguments: list[str]) -> int:
+    """Disturb each kind of run; print what it took."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--task", choices=TASKS)
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as play:
+        os.environ.update(CUSTOM_AI_HOME=home, OMP_NUM_THREADS="1", LC_ALL="C.UTF-8")
+        browser = play.chromium.launch(executable_path=window_program(), args=["--no-sandbox"])
+        for task in [args.task] if args.task else TASKS:
+            project = project_before(task)
+            windows = Windows(browser, SCREENS[task], project, free_port())
+            try:
+                run, _ = runner.start(project, task, options_of(project, task))
+                back = disturb(windows, run, args.times, slice_=0.02)
+            finally:
+                windows.close()
+            print(json.dumps({"task": task, **{k: _figures(v) for k, v in back.items()}}))
+            sys.stdout.flush()
+        browser.close()
+    return 0
+
+
+def _figures(seconds: list[float]) -> dict[str, float]:
+    found = {"times": len(seconds), "median": statistics.median(seconds), "longest": max(seconds)}
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
