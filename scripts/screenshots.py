@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 STEPS = ("documents", "model", "samples", "training", "chat", "settings")
 WIDE, NARROW = 1360, 820
+LONGEST = 2400
 # name: language, appearance, width
 SERIES: dict[str, tuple[str, str, int]] = {
     "light": ("en", "light", WIDE),
@@ -84,17 +85,35 @@ def take_all(url: str, project: Project, target: Path) -> None:
         browser = play.chromium.launch(executable_path=window_program(), args=["--no-sandbox"])
         for series, (lang, mode, width) in SERIES.items():
             page = open_window(browser, url, lang, mode, width, "")
-            page.screenshot(path=target / f"{series}-0-welcome.png", full_page=True)
+            _photograph(page, target / f"{series}-0-welcome.png")
             root = url.partition("/?")[0]
             page.goto(f"{root}/{lang}/?project={project.slug}")
             page.wait_for_selector("body[data-ready]")
             for number, step in enumerate(STEPS, start=1):
                 page.locator(f"#step-{step}-button").click()
                 page.wait_for_timeout(_SETTLED)
-                name = f"{series}-{number}-{step}.png"
-                page.screenshot(path=target / name, full_page=True)
+                if step == "chat":
+                    _ask_a_question(page)
+                _photograph(page, target / f"{series}-{number}-{step}.png")
             page.context.close()
         browser.close()
+
+
+def _ask_a_question(page: Page) -> None:
+    """One of the trained questions, of both models."""
+    page.locator("button[data-ask]").first.click()
+    for side in ("base", "tuned"):
+        page.locator(f"section[data-side={side}] .ca-text").wait_for(timeout=60_000)
+
+
+def _photograph(page: Page, path: Path) -> None:
+    """The whole page, or so much of a very long one as a person looks at."""
+    width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+    page.evaluate("scrollTo(0, 0)")
+    height = min(height, LONGEST)
+    page.screenshot(
+        path=path, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height}
+    )
 
 
 def open_window(browser: Browser, url: str, lang: str, mode: Any, width: int, query: str) -> Page:

@@ -26,6 +26,7 @@ def build(lang: str) -> gr.Blocks:
             for name in TABS:
                 with gr.Tab(t(f"ui.tab_{name}"), id=name, elem_id=f"step-{name}"):
                     tab(name).draw(screen)
+        screen.finish()
     return page
 
 

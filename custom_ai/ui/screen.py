@@ -31,6 +31,7 @@ class Screen:
         self.page = page
         self.lang = lang
         self._banner = place
+        self._loads: list[tuple[Callable[[Project], Any], list[Component]]] = []
 
     def on(
         self,
@@ -84,20 +85,28 @@ class Screen:
             concurrency_limit=None,
         )
 
-    def on_load(
-        self, do: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]
-    ) -> None:
-        """Fill widgets when the page opens, for windows that show a project."""
+    def on_load(self, do: Callable[[Project], Any], outputs: Sequence[Component]) -> None:
+        """Fill widgets when the page opens on a project; `do` gives one value per output."""
+        self._loads.append((do, list(outputs)))
 
-        def load(request: gr.Request, *values: Any) -> Any:
+    def finish(self) -> None:
+        """Bind what `on_load` collected: one request fills the whole page."""
+        every = [output for _, outputs in self._loads for output in outputs]
+
+        def load(request: gr.Request) -> Any:
             if not request.query_params.get("project"):
-                return _each([gr.skip()] * len(outputs))
-            return self._handler(do, len(outputs), with_banner=False)(request, *values)
+                return [gr.skip()] * len(every)
+            found: list[Any] = []
+            for do, outputs in self._loads:
+                # One tab that can't be filled leaves the others as they are to be.
+                values = self._handler(do, len(outputs), with_banner=False)(request)
+                found += list(values) if len(outputs) > 1 else [values]
+            return found
 
         self.page.load(
             load,
-            inputs=list(inputs),
-            outputs=list(outputs),
+            inputs=None,
+            outputs=every,
             api_visibility="private",
             show_progress="hidden",
             concurrency_limit=None,

@@ -2,7 +2,7 @@
 // where we are (the address), and menus and dialogs that behave.
 
 const LANGUAGE = document.documentElement.lang;
-export const project = () => new URLSearchParams(location.search).get("project") || "";
+export const project = () => projectShown;
 export const headers = () => customAiHeaders();
 
 /** Ask the app for JSON; an error becomes the banner and null is returned. */
@@ -198,7 +198,6 @@ document.addEventListener("submit", async (event) => {
 // --- begin, as soon as Gradio has drawn the page.
 window.customAi = { look, go, tell, ask, headers, project, showError };
 const begin = () => {
-  document.body.classList.toggle("ca-no-project", !project());
   customAiMode.apply();
   adopt(document.body);
   arrive();

@@ -23,7 +23,10 @@
 // Every request says which window asks: its project, from the address, and its language. htmx may
 // begin before the modules are there, so this stands here.
 window.customAiHeaders = () => ({
-  "X-Project": encodeURIComponent(new URLSearchParams(location.search).get("project") || ""),
+  "X-Project": encodeURIComponent(projectShown),
   "X-Language": document.documentElement.lang,
 });
+// Without a project only the first page is shown, and only it asks for anything.
+const projectShown = new URLSearchParams(location.search).get("project") || "";
+document.documentElement.classList.toggle("ca-no-project", location.pathname.length > 1 && !projectShown);
 document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, customAiHeaders()));

@@ -233,6 +233,7 @@ class Review extends HTMLElement {
     this.querySelector(".rv-none").hidden = this.total > 0 || narrowed;
     this.querySelector(".rv-no-match").hidden = this.total > 0 || !narrowed;
     this.classList.toggle("rv-empty", !this.total);
+    this.classList.toggle("rv-bare", !this.total && !narrowed);
     this.showSelection();
   }
 

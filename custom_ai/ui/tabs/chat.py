@@ -45,5 +45,5 @@ def _draw_exam(screen: Screen) -> None:
     def begin(project: Project, *given: Any) -> None:
         runner.start(project, "evaluate", requests.evaluation(project, form.values(given)))
 
-    screen.on_load(fill, (), form.widgets)
+    screen.on_load(fill, form.widgets)
     screen.on(start.click, begin, form.widgets, validator=form.check)

@@ -48,5 +48,5 @@ def _draw_sizes(screen: Screen) -> None:
         project.change(**sizes)
         gr.Info(t("ui_documents.sizes_saved"), duration=3)
 
-    screen.on_load(fill, (), form.widgets)
+    screen.on_load(fill, form.widgets)
     screen.on(save.click, keep, form.widgets, validator=form.check)

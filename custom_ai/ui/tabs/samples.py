@@ -99,7 +99,7 @@ def _draw_generation(screen: Screen) -> None:
             return banner(error)
         return notice(t("ui_samples.test_passed", model=full_name))
 
-    screen.on_load(fill, (), [provider, *chosen, *form.widgets])
+    screen.on_load(fill, [provider, *chosen, *form.widgets])
     screen.on(provider.input, choose, [provider], chosen)
     screen.on(again.click, refresh, [model], [model])
     screen.on(

@@ -60,7 +60,7 @@ def _group(screen: Screen, name: str) -> None:
         gr.Info(t("ui_settings.was_reset"), duration=2)
         return _one_or_all(form.shown(values))
 
-    screen.on_load(show, (), form.widgets)
+    screen.on_load(show, form.widgets)
     for widget in form.widgets:
         for event in _when_changed(widget):
             screen.on(event, save, form.widgets, validator=form.check)

@@ -71,7 +71,7 @@ def _draw_training(screen: Screen) -> None:
     def begin(project: Project, *given: Any) -> None:
         runner.start(project, "train", requests.training(project, form.values(given)))
 
-    screen.on_load(_as_before(form), (), [*form.widgets, place])
+    screen.on_load(_as_before(form), [*form.widgets, place])
     screen.on(presets.input, fill, [presets], form.widgets)
     for name, widget in zip(form.fields, form.widgets, strict=True):
         if name in _WEIGHTY:
@@ -138,6 +138,6 @@ def _draw_export(screen: Screen) -> None:
         chosen = project.config.output_format
         return [chosen, *show(project, chosen)]
 
-    screen.on_load(fill, (), [formats, *groups])
+    screen.on_load(fill, [formats, *groups])
     screen.on(formats.input, show, [formats], groups)
     screen.on(start.click, begin, [formats, name, *widgets])

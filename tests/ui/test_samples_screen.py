@@ -1,0 +1,286 @@
+"""The Training data screen: samples are asked for, brought in and taken out."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from custom_ai import secrets, settings
+from custom_ai.datasets.journal import read
+from custom_ai.datasets.sample import Sample
+from custom_ai.errors import UserError
+from custom_ai.projects import project as projects
+from custom_ai.projects.project import Project
+from custom_ai.runs import run as runs
+from custom_ai.ui.findings import findings
+from custom_ai.ui.routes import review, samples
+from custom_ai.ui.trial import try_out
+from tests.providers.fault_server import KEY, FaultServer
+from tests.providers.ollama_server import entry, ollama
+from tests.ui.asking import Answer, Window, serving
+from tests.ui.conftest import OpenPage
+from tests.ui.samples_of import import_rows, project_with_documents, project_with_samples, statuses
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return project_with_documents(tmp_path)
+
+
+@pytest.fixture
+def window(project: Project) -> Iterator[Window]:
+    """A window that shows the project in English, with the routes of this screen alone."""
+    with serving(samples.router, review.router) as port:
+        yield Window(port, project=project.slug, language="en")
+
+
+def tell(window: Window, path: str, value: Any) -> Answer:
+    """Send a value as JSON."""
+    body = json.dumps(value).encode()
+    return window.send("POST", path, body, {"content-type": "application/json"})
+
+
+def choose(page: "Page", provider: str) -> None:
+    page.get_by_label("Who writes them").click()
+    page.get_by_role("option", name=provider).click()
+
+
+def test_samples_are_generated_by_clicking_and_appear_in_the_table(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("de", project.slug, "samples")
+    page.get_by_text("Noch keine Beispiele", exact=True).wait_for()
+    page.get_by_label("Anzahl Beispiele").fill("8")
+    page.get_by_role("button", name="Erzeugen").click()
+    page.locator(".ca-samples-now .ca-pill", has_text="fertig").wait_for()
+    page.locator(".rv-row:not(.waiting)").nth(7).wait_for()
+    assert list(statuses(project).values()).count("accepted") == 8
+    counters = page.locator(".ca-counters dd").all_inner_texts()
+    assert counters[0] == "8"
+    # What was asked for last stands there again.
+    page.reload()
+    page.wait_for_selector("[data-ready]")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#step-samples input')].some((i) => i.value === '8')"
+    )
+
+
+def test_without_documents_the_screen_leads_to_them(open_page: OpenPage) -> None:
+    empty = projects.create("Empty")
+    page = open_page("en", empty.slug, "samples")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_role("alert").get_by_text("This project has no documents to ask about.").wait_for()
+    assert runs.all_runs(empty) == []
+    page.locator("#step-samples").get_by_role("button", name="Documents").click()
+    page.wait_for_url("**#documents")
+
+
+def test_a_wrong_number_is_named_beside_its_field_and_starts_nothing(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("en", project.slug, "samples")
+    page.get_by_label("Number of samples").fill("1001")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_text("From 1 to 1000.").first.wait_for()
+    assert runs.all_runs(project) == []
+
+
+def test_the_models_of_ollama_are_listed_and_another_name_may_be_typed(
+    open_page: OpenPage, project: Project
+) -> None:
+    models = [entry("llama3.2:1b"), entry("<img src=x onerror=window.hacked=1>:latest")]
+    with ollama(models) as address:
+        settings.change("ollama_url", address)
+        page = open_page("en", project.slug, "samples")
+        choose(page, "Ollama on this computer")
+        box = page.locator("#samples-model input")
+        box.wait_for()
+        box.click()
+        page.get_by_role("option", name="llama3.2:1b").click()
+        models.append(entry("later:8b"))
+        page.get_by_role("button", name="Refresh").click()
+        page.wait_for_timeout(300)
+        box.click()
+        page.get_by_role("option", name="later:8b").wait_for()
+        box.fill("typed:4b")
+        box.press("Enter")
+        page.get_by_role("button", name="Test connection").click()
+        # The little stand-in answers no more than the list: what it says is shown here.
+        page.locator("#provider-tried [role=alert]").wait_for()
+        assert "typed:4b" in page.locator("#provider-tried").inner_text()
+        assert page.evaluate("window.hacked") is None
+
+
+def test_a_key_that_is_missing_is_said_with_the_way_to_the_settings(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("en", project.slug, "samples")
+    choose(page, "OpenRouter")
+    page.get_by_text("An API key is needed.").wait_for()
+    page.locator(".ca-provider").get_by_role("button", name="Settings").click()
+    page.wait_for_url("**#settings")
+    secrets.save("openrouter", KEY)
+    page.locator("#step-samples-button").click()
+    page.locator(".ca-provider").get_by_text(f"••••{KEY[-4:]}").wait_for()
+    assert KEY not in page.content()
+
+
+def test_a_file_is_brought_in_and_the_samples_are_taken_out_by_mouse(
+    open_page: OpenPage, project: Project, tmp_path: Path
+) -> None:
+    rows = [{"instruction": f"Question {n}?", "output": f"Answer {n}."} for n in range(3)]
+    path = tmp_path / "own questions.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    page = open_page("en", project.slug, "samples")
+    page.locator("#samples-file").set_input_files(path)
+    page.get_by_text("3 samples were imported.").wait_for()
+    page.locator(".rv-row", has_text="own questions.jsonl").nth(2).wait_for()
+    page.get_by_label("Format").select_option("alpaca")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").last.click()
+    assert download.value.suggested_filename == "lighthouse-alpaca.json"
+    taken = json.loads(Path(download.value.path()).read_text())
+    assert [(row["instruction"], row["output"]) for row in taken] == [
+        (row["instruction"], row["output"]) for row in rows
+    ]
+
+
+def test_a_line_that_does_not_fit_is_named_and_nothing_is_imported(
+    window: Window, project: Project
+) -> None:
+    body = b'{"instruction": "Why?", "output": "So."}\n{"instruction": "And?"}\n'
+    answer = window.send("POST", "/api/samples/import?name=mine.jsonl", body)
+    assert answer.status == 422
+    assert "Line 2 of mine.jsonl does not fit, field output" in answer.text
+    assert not list(read(project.journal).of("imported"))
+    assert list((settings.home() / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("../../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\list.jsonl", "list.jsonl"),
+        ("..", "samples.jsonl"),
+        ("a\x00b\n.jsonl", "ab.jsonl"),
+        ("<script>.jsonl", "script.jsonl"),
+        ("ü" * 300, "ü" * 90),
+    ],
+)
+def test_the_name_of_an_imported_file_is_no_path(
+    window: Window, project: Project, name: str, source: str
+) -> None:
+    body = b'{"instruction": "Why not?", "output": "Because."}'
+    answer = window.send("POST", f"/api/samples/import?name={quote(name)}", body)
+    assert answer.status == 200
+    (record,) = read(project.journal).of("imported")
+    assert record["sample"]["filename"] == source
+
+
+def test_an_export_without_samples_is_an_error_in_words(window: Window) -> None:
+    answer = window.get("/api/samples/export?format=jsonl")
+    assert answer.status == 422 and "There are no samples yet." in answer.text
+    assert list((settings.home() / "cache").iterdir()) == []
+
+
+def test_a_window_finds_its_row_again_wherever_it_is_by_now(tmp_path: Path) -> None:
+    project = project_with_samples(tmp_path, 40)
+    found = _rows(project, order="written", descending=True)
+    anchor = found["rows"][5]["id"]
+    import_rows(
+        project, tmp_path / "x.jsonl",
+        *({"instruction": f"More {n}?", "output": f"Yes, more: {n}."} for n in range(3)),
+    )  # fmt: skip
+    moved = _rows(project, descending=True, offset=2, limit=4, anchor=anchor, index=5)
+    assert (moved["moved"], moved["offset"], moved["anchor"]["id"]) == (3, 5, anchor)
+    assert moved["rows"][3]["id"] == anchor
+    gone = _rows(project, status="rejected", offset=2, anchor=anchor, index=5)
+    assert (gone["moved"], gone["anchor"], gone["rows"]) == (0, None, [])
+
+
+def _rows(project: Project, **wanted: Any) -> dict[str, Any]:
+    return review.rows(project, review.Piece(**wanted))
+
+
+def test_a_decision_about_an_unknown_sample_changes_nothing(
+    window: Window, project: Project, tmp_path: Path
+) -> None:
+    import_rows(project, tmp_path / "x.jsonl", {"instruction": "Who is it?", "output": "It is me."})
+    (known,) = statuses(project)
+    ids = [known, "../../etc/passwd"]
+    answer = tell(window, "/api/review/decide", {"ids": ids, "wish": "reject"})
+    assert answer.status == 422 and "has no sample" in answer.text
+    assert statuses(project) == {known: "accepted"}
+
+
+def test_taking_back_restores_words_and_status_of_many(
+    window: Window, project: Project, tmp_path: Path
+) -> None:
+    rows = [{"instruction": f"Who is {n}?", "output": f"That is number {n}."} for n in range(3)]
+    import_rows(project, tmp_path / "x.jsonl", *rows)
+    ids = list(statuses(project))
+    words = {"instruction": "Changed words?", "output": "Changed as well."}
+    tell(window, f"/api/review/sample/{ids[0]}/words", words)
+    rejected = tell(window, "/api/review/decide", {"ids": ids[1:], "wish": "reject"})
+    assert json.loads(rejected.text)["before"] == {ids[1]: None, ids[2]: None}
+    restored = json.loads(tell(window, "/api/review/decide", {"ids": ids, "wish": "restore"}).text)
+    assert (restored["said"], restored["before"]) == ("3 samples restored.", {})
+    assert json.loads(window.get(f"/api/review/sample/{ids[0]}/words").text) == rows[0]
+    assert set(statuses(project).values()) == {"accepted"}
+
+
+def test_every_finding_of_the_checks_has_words() -> None:
+    found = {
+        "quote": ("exact", "close", "missing"), "numbers": ("found", "12, 7"),
+        "double": ("same", "near", "contradicts"), "leak": ("im Text",), "refusal": ("refused",),
+        "length": ("instruction 3", "output 4100"),
+    }  # fmt: skip
+    said = {
+        (check, value): findings(Sample(instruction="x", output="y", checks={check: value}))[0]
+        for check, values in found.items()
+        for value in values
+    }
+    assert [key for key, finding in said.items() if finding.text.startswith(key[0])] == []
+    assert [key for key, finding in said.items() if finding.weight == "ok"] == [
+        ("quote", "exact"), ("quote", "close"), ("numbers", "found"),
+    ]  # fmt: skip
+    assert "4100" in said["length", "output 4100"].text
+
+
+def tried(name: str, model: str) -> str:
+    """Try a provider out, in a thread of its own as the page does it."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(try_out, name, model, "").result()
+
+
+def test_a_provider_is_tried_out_before_a_run_depends_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FaultServer() as server:
+        settings.change("ollama_url", server.ollama)
+        assert tried("ollama", "llama3.2") == "llama3.2:latest"
+        with pytest.raises(UserError) as unknown:
+            tried("ollama", "no-such-model")
+        assert unknown.value.code == "providers.ollama_unknown_model"
+        assert server.total == 0  # no model was loaded for it
+    with pytest.raises(UserError) as gone:
+        tried("ollama", "llama3.2")
+    assert gone.value.code == "providers.ollama_not_running"
+    with FaultServer(script=("401", "503")) as server:
+        monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+        settings.change("openrouter_url", server.openrouter)
+        codes = []
+        for _ in range(2):
+            with pytest.raises(UserError) as failed:
+                tried("openrouter", "maker/model")
+            codes.append(failed.value.code)
+            assert KEY not in str(failed.value)
+        assert codes == ["providers.openrouter_wrong_key", "ui_samples.test_failed"]
+        assert tried("openrouter", "maker/model") == "maker/model"
