@@ -140,7 +140,8 @@ class _Forms:
 @cache
 def _forms(language: str) -> _Forms:
     data = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-    return _Forms(data[language], german=language == "de")
+    # Texts of another or no recognised language (a table, a list of names) get English questions.
+    return _Forms(data.get(language, data["en"]), german=language == "de")
 
 
 def _candidates(

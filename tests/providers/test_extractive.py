@@ -86,6 +86,11 @@ def test_every_window_of_a_text_gives_whole_sentences_and_exact_quotes(
                 assert pair.output in whole
 
 
+@pytest.mark.parametrize("language", ["", "fr"])
+def test_a_text_of_another_or_no_known_language_is_asked_about_in_english(language: str) -> None:
+    assert ask(ENGLISH, language) == ask(ENGLISH, "en")
+
+
 def test_the_same_seed_gives_the_same_pairs_and_fewer_than_asked_is_fine() -> None:
     assert questions(ENGLISH, (), "en", 5, seed=3) == questions(ENGLISH, (), "en", 5, seed=3)
     assert len(questions(ENGLISH, (), "en", 2)) == 2

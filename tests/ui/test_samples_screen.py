@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
-from custom_ai import secrets, settings
+from custom_ai import demo, secrets, settings
 from custom_ai.datasets.journal import read
 from custom_ai.datasets.sample import Sample
+from custom_ai.documents import library
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
@@ -19,6 +20,7 @@ from custom_ai.runs import run as runs
 from custom_ai.ui.findings import findings
 from custom_ai.ui.routes import review, samples
 from custom_ai.ui.trial import try_out
+from tests.datasets.corpus import Watch
 from tests.providers.fault_server import KEY, FaultServer
 from tests.providers.ollama_server import entry, ollama
 from tests.ui.asking import Answer, Window, serving
@@ -53,8 +55,10 @@ def choose(page: "Page", provider: str) -> None:
 
 
 def test_samples_are_generated_by_clicking_and_appear_in_the_table(
-    open_page: OpenPage, project: Project
+    open_page: OpenPage, tmp_path: Path
 ) -> None:
+    project = projects.create("Handbook")
+    library.add(project, [demo.documents()[-1]], Watch(tmp_path).step)
     page = open_page("de", project.slug, "samples")
     page.get_by_text("Noch keine Beispiele", exact=True).wait_for()
     page.get_by_label("Anzahl Beispiele").fill("8")

@@ -74,13 +74,18 @@ class Review extends HTMLElement {
   }
 
   /** Ask anew for what is in sight. The row that somebody works on stays where it is. */
-  async refresh() {
+  refresh() {
+    return (this.newest = this.fetchRows());
+  }
+
+  async fetchRows() {
     this.stale = false;
     const turn = ++this.turn;
     const index = (this.anchorAt = this.current), anchor = this.anchor();
     const offset = Math.max(0, this.firstInSight() - PIECE / 3);
     const found = await ask(`?${this.query({ offset: Math.floor(offset), limit: PIECE, anchor, index })}`);
-    if (turn !== this.turn) return false;
+    // Somebody asked anew meanwhile: what comes then is what counts.
+    if (turn !== this.turn) return this.newest;
     if (!found) return void (this.stale = true);
     // Meanwhile another row may have become the current one: it moves along.
     this.take(found);
