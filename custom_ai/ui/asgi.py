@@ -43,13 +43,18 @@ def language_of(scope: Scope) -> str:
 
 
 async def answer(
-    send: Send, status: int, body: bytes, kind: str = "text/html", more: Headers = ()
+    send: Send,
+    status: int,
+    body: bytes,
+    kind: str = "text/html",
+    more: Headers = (),
+    cache: str = "no-store",
 ) -> None:
-    """Send a whole response; nothing of it may be kept by a cache."""
+    """Send a whole response; without `cache`, nothing of it may be kept."""
     lines = [
         ("content-type", f"{kind}; charset=utf-8"),
         ("content-length", str(len(body))),
-        ("cache-control", "no-store"),
+        ("cache-control", cache),
         *more,
     ]
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in lines]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from custom_ai.errors import UserError, from_exception
 from custom_ai.texts import in_language, t
-from custom_ai.ui import plain_page
+from custom_ai.ui import plain_page, warming
 from custom_ai.ui.asgi import (
     App,
     Receive,
@@ -125,7 +125,10 @@ class Front:
 
     async def _splash(self, scope: Scope, send: Send) -> None:
         lang = self._lang or language_of(scope)
-        if not wants_page(scope):
+        if file := warming.find(scope["path"]):
+            body, kind, cache = file
+            await answer(send, 200, body, kind, cache=cache)
+        elif not wants_page(scope):
             # Programs and open windows come again; the app says the rest when it is there.
             await answer_json(send, 503, {"state": self.state}, more=[("retry-after", "1")])
         elif self._error:

@@ -1,9 +1,12 @@
 """Pages that need nothing but themselves: shown while the app is loaded, or instead of it."""
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+
+from custom_ai.ui import warming
 
 
 def render(lang: str, title: str, lines: Sequence[str], waits: bool = False) -> bytes:
@@ -16,6 +19,7 @@ def render(lang: str, title: str, lines: Sequence[str], waits: bool = False) -> 
         "mode": _file("early.js"),
         "mark": _file("mark.svg"),
         "script": f"<script>{_file('splash.js')}</script>" if waits else "",
+        "files": escape(json.dumps(warming.paths(lang) if waits else [])),
     }
     page = _file("plain_page.html")
     for name, value in values.items():

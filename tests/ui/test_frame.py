@@ -6,6 +6,7 @@ import pytest
 
 from custom_ai.projects import project as projects
 from custom_ai.texts import LANGUAGES
+from custom_ai.ui import warming
 from tests.ui.conftest import OpenPage
 
 
@@ -117,3 +118,24 @@ def test_a_project_that_is_gone_leads_to_the_first_page(open_page: OpenPage, app
     page = open_page("en")
     page.goto(f"{app}/en/?project=never-was")
     page.get_by_role("heading", name="Turn your documents").wait_for()
+
+
+def test_the_files_the_page_loads_are_those_that_are_fetched_while_the_app_starts(
+    open_page: OpenPage,
+) -> None:
+    projects.create("Thesis")
+    page = open_page("en", "thesis")
+    asked = page.evaluate("performance.getEntriesByType('resource').map(r => r.name)")
+    of_gradio = {url.partition("/en/assets/")[2] for url in asked} - {""}
+    assert of_gradio
+    # After an update of Gradio: python -m scripts.page_files
+    assert of_gradio <= warming.gradio_files()
+    for path in warming.paths("en"):
+        assert warming.find(path), path
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../guard.py", "/en/assets/../index.html", "/static/page_files.txt", "/x"]
+)
+def test_nothing_else_is_given_out_before_the_app_is_loaded(path: str) -> None:
+    assert warming.find(path) is None

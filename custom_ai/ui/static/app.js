@@ -65,6 +65,8 @@ new MutationObserver((changes) => {
 
 // --- the pulse: what has changed since the last look?
 let seen = {}, boot = null, lost = false, timer = null, looking = false;
+// The first answer is asked for at once, while Gradio draws the page.
+let early = fetch("/api/pulse", { headers: headers() }).catch(() => null);
 
 /** Look at once instead of at the next tick. */
 export function look() {
@@ -76,7 +78,8 @@ async function pulse() {
   if (looking) return;
   looking = true;
   try {
-    const answer = await fetch("/api/pulse", { headers: headers() });
+    const answer = (await early) || (await fetch("/api/pulse", { headers: headers() }));
+    early = null;
     if (!answer.ok) throw new Error(answer.status);
     take(await answer.json());
     connection(true);
