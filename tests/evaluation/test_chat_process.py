@@ -18,6 +18,7 @@ from custom_ai.evaluation.chat import ModelChoice
 from custom_ai.evaluation.chat_process import ChatProcess
 from custom_ai.texts import use_language
 from tests.evaluation.conftest import FACTS, joined, question
+from tests.processes import is_at_work
 
 LONG = 400
 
@@ -241,8 +242,9 @@ def test_whoever_talks_to_a_model_loads_nothing_heavy() -> None:
 
 
 def _children() -> list[int]:
-    """The processes that the tests' own process started and that still live."""
-    return [child.pid for child in psutil.Process().children()]
+    """The processes of conversations that this process started and that still live."""
+    found = psutil.Process().children()
+    return [c.pid for c in found if is_at_work(c, "chat_worker")]
 
 
 def _gone(pid: int) -> bool:

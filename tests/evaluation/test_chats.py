@@ -15,6 +15,7 @@ from custom_ai.errors import UserError
 from custom_ai.evaluation.chat import ModelChoice
 from custom_ai.evaluation.chats import Chats
 from tests.evaluation.conftest import FACTS, question
+from tests.processes import is_at_work
 
 LONG = 400
 Events = Generator[dict[str, Any]]
@@ -161,6 +162,5 @@ def _until_text(events: Events) -> None:
 
 def _loaded() -> set[str]:
     """The models whose processes live, by path."""
-    lines = [child.cmdline() for child in psutil.Process().children()]
-    # One that ends at this moment has no command any more.
-    return {line[4] for line in lines if line}
+    found = psutil.Process().children()
+    return {child.cmdline()[4] for child in found if is_at_work(child, "chat_worker")}

@@ -108,12 +108,13 @@ class Windows:
 
     def restart(self) -> None:
         """Kill the app; the window that is still open finds the new one by itself."""
+        self.page.evaluate("window.beforeTheRestart = true")
         self._app.kill()
         self._app.wait()
         assert self._app.stdout
         self._app.stdout.close()
         self._start()
-        self.page.wait_for_selector("body:not([data-ready])", state="attached")
+        self.page.wait_for_function("!window.beforeTheRestart")
 
     def wait_for_progress(self, task: str) -> None:
         """Until the run's card shows how it stands."""

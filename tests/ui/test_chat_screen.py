@@ -24,6 +24,7 @@ from custom_ai.step import Step
 from custom_ai.ui import answers
 from custom_ai.ui.routes import chat
 from custom_ai.ui.routes import projects as project_routes
+from tests.processes import is_at_work
 from tests.ui import asking
 from tests.ui.trained import FACTS, HOSTILE, LONG, Models, make_models, make_project
 
@@ -389,7 +390,7 @@ def _wait_for_answers(page: "Page", count: int) -> None:
 
 def _models_at_work() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    return [c for c in children if any("chat_worker" in part for part in c.cmdline())]
+    return [child for child in children if is_at_work(child, "chat_worker")]
 
 
 def _read(project: Project, path: Path, text: str) -> int:

@@ -7,6 +7,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,9 @@ def _websocket(access: Access, headers: list[tuple[bytes, bytes]]) -> list[str]:
         sent.append(message["type"])
 
     scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": headers}
-    asyncio.run(Guard(app, access)(scope, receive, send))
+    # Where browser tests ran before, this thread has a loop of its own.
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lambda: asyncio.run(Guard(app, access)(scope, receive, send))).result()
     return sent
 
 
