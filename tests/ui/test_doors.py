@@ -65,11 +65,9 @@ def test_no_path_leads_out_of_the_places_that_are_served(served: serving.Served)
             assert "root:" not in answer.body.decode(errors="replace"), prefix + path
             assert secret not in answer.body.decode(errors="replace"), prefix + path
             assert answer.status >= 300, prefix + path
-        for path in TRAVERSALS:
-            header = {**cookie, "X-Project": path.replace("\\", "%5C")}
-            found = served.ask("GET", "/api/pulse", header).json
-            assert found["project"] is None
-        break
+    for path in TRAVERSALS:
+        header = {**cookie, "X-Project": path.replace("\\", "%5C")}
+        assert served.ask("GET", "/api/pulse", header).json["project"] is None
 
 
 def test_the_app_talks_to_no_address_beyond_this_computer(tmp_path: Path) -> None:
