@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from custom_ai.runs.standing import duration
 from custom_ai.step import Event
 from custom_ai.texts import known, t
 
@@ -67,10 +68,3 @@ class Progress:
     def _line(self, text: str) -> None:
         self.done()
         print(text, file=self._stream, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """75 → 1:15; 3700 → 1:01:40."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

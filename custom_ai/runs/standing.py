@@ -20,7 +20,7 @@ class Standing:
 
     done, total: pieces of work, counted in `unit`. elapsed: seconds at work, pauses left out.
     eta: seconds left, None while unknown. metrics: the newest value of each measured quantity.
-    best_loss: the lowest validation loss, of the training loss where there is no validation.
+    best_loss, best_eval_loss: the lowest of training and of validation so far.
     lines: what it told people, as (kind, code, values). details: of the newest progress.
     """
 
@@ -104,11 +104,9 @@ class Standing:
         self.metrics.update(values)
         if "loss" in values:
             self.done, self.total, self.unit = event["step"], event["steps"], "steps"
-            self.best_loss = min(values["loss"], self.best_loss or values["loss"])
+            self.best_loss = _lower(self.best_loss, values["loss"])
         if "eval_loss" in values:
-            self.best_eval_loss = min(
-                values["eval_loss"], self.best_eval_loss or values["eval_loss"]
-            )
+            self.best_eval_loss = _lower(self.best_eval_loss, values["eval_loss"])
         if "eta" in values:
             self.eta = values["eta"]
         else:
@@ -123,3 +121,14 @@ class Standing:
         took = self._last - start
         if took >= _PACE_SECONDS and self.done > done:
             self.eta = took / (self.done - done) * max(0.0, self.total - self.done)
+
+
+def duration(seconds: float) -> str:
+    """75 → 1:15; 3700 → 1:01:40."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _lower(before: float | None, now: float) -> float:
+    return now if before is None else min(before, now)

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from custom_ai.errors import UserError
+from custom_ai.runs import standing
 from custom_ai.texts import known, language, t
 
 _HERE = Path(__file__).parent
@@ -64,12 +65,8 @@ def size(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """75 → "1:15"; 3700 → "1:01:40"; None → "–"."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    """As runs.standing.duration; None → "–"."""
+    return "–" if seconds is None else standing.duration(seconds)
 
 
 def moment(text: str) -> str:

@@ -1,6 +1,5 @@
 """What every tab of a page stands on: its language, its project, its banner, its events."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,8 +12,6 @@ from custom_ai.projects.project import Project
 from custom_ai.texts import in_language
 from custom_ai.ui import here
 from custom_ai.ui.render import banner
-
-_log = logging.getLogger(__name__)
 
 # After an action: what it changed is asked for at once, not at the next look.
 _LOOK = "() => window.customAi.look()"

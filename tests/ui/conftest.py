@@ -5,7 +5,6 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -86,10 +85,3 @@ def open_page(app: str, browser: "Browser") -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert failures == []
-
-
-@pytest.fixture
-def shots() -> Path | None:
-    """Where pictures of failures may be put, if somebody asked for them."""
-    folder = os.environ.get("CUSTOM_AI_SHOTS")
-    return Path(folder) if folder else None

@@ -7,8 +7,9 @@ from custom_ai import demo
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, command
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.cli.progress import Progress, duration
+from custom_ai.cli.progress import Progress
 from custom_ai.runs.run import Run
+from custom_ai.runs.standing import duration
 from custom_ai.texts import t
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.cli.progress import Progress, duration
+from custom_ai.cli.progress import Progress
 from custom_ai.projects import project as projects
 from custom_ai.runs import run as runs
 from custom_ai.runs import runner
-from custom_ai.runs.run import ACTIVE, Run
+from custom_ai.runs.run import Run
+from custom_ai.runs.standing import Standing, duration
 from custom_ai.texts import t
 
 
@@ -33,21 +34,16 @@ def register(parsers: Parsers) -> None:
 
 def as_json(run: Run) -> dict[str, Any]:
     """The shape of `runs show --json`; step and steps count pieces of progress."""
-    step = steps = eta = None
-    for event in run.read_events()[0]:
-        if event.get("kind") == "progress":
-            step, steps = event["done"], event["total"]
-        elif event.get("kind") == "metric" and "loss" in event:
-            step, steps, eta = event["step"], event["steps"], event.get("eta")
-    state = run.state
+    now = Standing(run).read()
+    state = now.state
     return {
         "run": run.number,
         "task": run.task,
         "state": state,
         "pid": run.pid,
-        "step": step,
-        "steps": steps,
-        "eta": eta if state in ACTIVE else None,
+        "step": now.done if now.total else None,
+        "steps": now.total or None,
+        "eta": now.eta,
         "result": run.result() if state == "finished" else None,
         "error": run.error(),
         "folder": str(run.folder),

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -147,10 +147,8 @@ def _current(request: Request) -> Project | None:
 def _free(name: str) -> str:
     """The name, with a number behind it where there is such a project already."""
     taken = {project.slug for project in projects.find_all()}
-    names = [name, *(f"{name} {number}" for number in range(2, 1000))]
-    return next(
-        (n for n in names if projects.slug_of(n) not in taken), f"{name} {datetime.now():%f}"
-    )
+    names = chain([name], (f"{name} {number}" for number in count(2)))
+    return next(each for each in names if projects.slug_of(each) not in taken)
 
 
 def _archives() -> Path:
