@@ -68,6 +68,8 @@ class LlamaProcess:
             self._process.stdin.flush()
         answer = self._first_line(self._process)
         if "address" not in answer:
+            # llama.cpp writes its log from a thread of its own: all of it is there once it ended.
+            _end(self._process)
             raise UserError(
                 "export.llama_does_not_load", file=self._path.name
             ) from LlamaCppFailure(self._last_words())
