@@ -1,5 +1,7 @@
 """JSON over HTTP for providers: one place for limits and for what failures mean."""
 
+from __future__ import annotations
+
 import asyncio
 import ipaddress
 import json
@@ -9,13 +11,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
 from yarl import URL
 
 from custom_ai.providers.provider import JobFatal, RunFatal, Transient
 from custom_ai.secrets import Secret, redact
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 CONNECT_SECONDS = 10.0
@@ -42,14 +46,16 @@ class Server:
         self._key = key
         self._unreachable = unreachable
         self._explain = explain
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS)
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        import aiohttp
+
         headers = {"Authorization": f"Bearer {self._key.reveal()}"} if self._key else {}
         self._session = aiohttp.ClientSession(
             headers=headers,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_SECONDS),
             # generate() bounds how many requests run at once; a second bound would hide time.
             connector=aiohttp.TCPConnector(limit=0),
             # Through the proxy of the environment, except to this very machine.
@@ -104,6 +110,8 @@ class Server:
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None
     ) -> tuple[int, dict[str, str], bytes]:
+        import aiohttp
+
         assert self._session is not None, "the server is used outside its `async with` block"
         try:
             async with self._session.request(

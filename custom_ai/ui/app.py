@@ -1,46 +1,35 @@
 """The app as one ASGI application: the page in each language, and the routes beside it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from custom_ai import settings
-from custom_ai.texts import LANGUAGES
-from custom_ai.ui import last_project, page
+from custom_ai.texts import LANGUAGES, language
+from custom_ai.ui import last_project
 from custom_ai.ui.here import language_of
+from custom_ai.ui.pages import Pages
 from custom_ai.ui.routes import routers
-from custom_ai.ui.theme import theme
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app() -> FastAPI:
-    """Everything the app answers. It starts nothing: runs have processes of their own."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+def create_app(languages: Iterable[str] | None = None) -> FastAPI:
+    """Everything the app answers. It starts nothing: runs have processes of their own.
+
+    languages: whose pages are built at once; None for the one this user will most likely see.
+    """
+    pages = Pages([language()] if languages is None else languages)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=pages.lifespan)
     app.add_api_route("/", _front_door, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in routers():
         app.include_router(router)
-    for lang in LANGUAGES:
-        app = gr.mount_gradio_app(
-            app,
-            page.build(lang),
-            path=f"/{lang}",
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            show_error=False,
-            enable_monitoring=False,
-            theme=theme(),
-            head=page.head(lang),
-            app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
-        )
+    app.mount("", pages, name="pages")
     return app
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from custom_ai.texts import LANGUAGES
 from tests.ui import serving
 from tests.ui.doors import open_doors, routes_of
 
@@ -30,7 +31,7 @@ def test_every_route_refuses_everybody_but_its_own_windows(served: serving.Serve
     from custom_ai.ui.app import create_app
 
     cookie = served.wait_until_ready()
-    routes = set(routes_of(create_app()))
+    routes = set(routes_of(create_app(LANGUAGES)))
     assert len(routes) > 150
     assert {"GET /api/pulse", "POST /api/projects/delete"} <= {" ".join(r) for r in routes}
     assert open_doors(served, sorted(routes), cookie) == []

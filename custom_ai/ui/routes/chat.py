@@ -1,16 +1,18 @@
 """The conversation with base and tuned model. What was said lies in the window, not here."""
 
+from __future__ import annotations
+
 import hashlib
 import random
 import re
 import unicodedata
 from collections.abc import Generator
 from contextlib import closing
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, JSONResponse
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import BaseModel, Field
 
@@ -27,6 +29,9 @@ from custom_ai.ui import answers, candidates, journey
 from custom_ai.ui.candidates import Side
 from custom_ai.ui.here import Here, Json, Spoken, explain
 from custom_ai.ui.render import render
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 router = APIRouter(
     prefix="/api/chat",
@@ -202,12 +207,15 @@ def _done(kept: Answer) -> Json:
 
 
 def _html(kept: Answer) -> str:
-    text = Markup(_markdown.render(kept.text))
+    text = Markup(_markdown().render(kept.text))
     return render("chat_answer", answer=kept, text=text)
 
 
-def _reading() -> MarkdownIt:
+@cache
+def _markdown() -> MarkdownIt:
     """Markdown for text of strangers: no HTML, no links, no pictures; they stay as they are."""
+    from markdown_it import MarkdownIt
+
     found = MarkdownIt("commonmark", {"html": False}).enable("table")
     # Four spaces at the beginning of a line are seldom meant as program text.
     found.disable(["link", "image", "autolink", "reference", "html_block", "html_inline", "code"])
@@ -215,9 +223,6 @@ def _reading() -> MarkdownIt:
     found.add_render_rule("heading_open", lambda *_: "<p><b>")
     found.add_render_rule("heading_close", lambda *_: "</b></p>")
     return found
-
-
-_markdown = _reading()
 
 
 def _place(source: Source) -> Place:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from custom_ai import __version__, secrets, settings
@@ -120,6 +119,8 @@ def legal_text(name: legal.LegalText) -> str:
     """The licence, or the list of the libraries, for the dialog."""
     text = legal.read(name)
     if name == "libraries":
+        from markdown_it import MarkdownIt
+
         # Raw HTML in it stays text, and only harmless links become links.
         drawn = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
         return render("settings_legal", which=name, text=Markup(drawn))
