@@ -69,13 +69,21 @@ def open_page(app: str, browser: "Browser") -> Iterator[OpenPage]:
     contexts, failures = [], []
 
     def open_(
-        lang: str = "en", project: str = "", step: str = "", width: int = 1360, **more: Any
+        lang: str = "en",
+        project: str = "",
+        step: str = "",
+        width: int = 1360,
+        entrance: str = "",
+        **more: Any,
     ) -> "Page":
         context = browser.new_context(viewport={"width": width, "height": 900}, **more)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: failures.append(str(error)))
+        if entrance:
+            # With the launch token: from here on the window has the cookie.
+            page.goto(entrance)
         query = f"?project={quote(project)}" if project else ""
         page.goto(f"{app}/{lang}/{query}#{step}")
         page.wait_for_selector("[data-ready]")

@@ -54,6 +54,7 @@ class Served:
         show: str = "nothing",
         create: str = "create_app",
         environment: Mapping[str, str] | None = None,
+        program: str = PROGRAM,
     ) -> None:
         self.home = folder / "home"
         self.switches = folder
@@ -66,7 +67,7 @@ class Served:
         }
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(port or free_port()), show, create],
+                [sys.executable, "-c", program, str(port or free_port()), show, create],
                 cwd=ROOT,
                 env=variables,
                 stdout=subprocess.PIPE,

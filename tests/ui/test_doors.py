@@ -1,9 +1,5 @@
-"""The real app lets nobody in but the windows it opened, and speaks to nobody but them."""
+"""The real app lets nobody in but the windows it opened, and gives out nothing it should not."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +8,13 @@ import pytest
 from custom_ai.texts import LANGUAGES
 from tests.ui import serving
 from tests.ui.doors import open_doors, routes_of
-
-REAL_APP = (
-    "import sys; from custom_ai.ui import launch;"
-    "sys.exit(launch.open_app(int(sys.argv[1]), sys.argv[2], True))"
-)
+from tests.ui.watching import REAL_APP
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[serving.Served]:
+def served(tmp_path: Path) -> Iterator[serving.Served]:
     """The real app as a process of its own."""
-    monkeypatch.setattr(serving, "PROGRAM", REAL_APP)
-    with serving.Served(tmp_path) as served:
+    with serving.Served(tmp_path, program=REAL_APP) as served:
         yield served
 
 
@@ -69,49 +60,3 @@ def test_no_path_leads_out_of_the_places_that_are_served(served: serving.Served)
     for path in TRAVERSALS:
         header = {**cookie, "X-Project": path.replace("\\", "%5C")}
         assert served.ask("GET", "/api/pulse", header).json["project"] is None
-
-
-def test_the_app_talks_to_no_address_beyond_this_computer(tmp_path: Path) -> None:
-    """Every connection the process tries is written down by Python itself."""
-    watch = (
-        "import sys, os\n"
-        "def watch(event, args):\n"
-        "    if event == 'socket.connect':\n"
-        "        open(os.environ['WATCH'], 'a').write(repr(args[1]) + '\\n')\n"
-        "sys.addaudithook(watch)\n"
-    )
-    (tmp_path / "sitecustomize.py").write_text(watch)
-    log = tmp_path / "connections.txt"
-    log.touch()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{serving.ROOT}",
-        "WATCH": str(log),
-        "CUSTOM_AI_HOME": str(tmp_path / "home"),
-    }
-    command = [sys.executable, "-m", "custom_ai", "ui", "--no-browser", "--json"]
-    app = subprocess.Popen(
-        command, env=environment, cwd=serving.ROOT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert app.stdout
-        facts = json.loads(app.stdout.readline())
-        asked = _Asked(int(facts["port"]), str(facts["url"]))
-        cookie = {"Cookie": asked.wait_until_ready()}
-        for path in ("/en/", "/en/config", "/api/machine", "/api/ollama", "/api/pulse"):
-            assert asked.ask("GET", path, cookie).status == 200
-    finally:
-        app.kill()
-        app.wait()
-        assert app.stdout
-        app.stdout.close()
-    tried = log.read_text().splitlines()
-    assert any("11434" in line for line in tried), "Ollama was looked for, here"
-    assert [line for line in tried if "127.0.0.1" not in line and "::1" not in line] == []
-
-
-class _Asked(serving.Served):
-    """An app that somebody else started."""
-
-    def __init__(self, port: int, url: str) -> None:
-        self.facts = {"port": port, "url": url}

@@ -1,6 +1,12 @@
-"""The whole chain by mouse alone, from an empty home to an answer of the tuned model."""
+"""The whole chain by mouse alone, from an empty home to an answer of the tuned model.
 
+Meanwhile every connection of every process is watched: with local providers, none leaves the
+computer.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -9,6 +15,7 @@ from custom_ai.projects import project as projects
 from custom_ai.runs.run import all_runs
 from custom_ai.texts import LANGUAGES, in_language, t
 from tests.ui.conftest import OpenPage
+from tests.ui.watching import Watch, real_app
 
 # Time for a training on a machine that has other things to do.
 PATIENCE = 300_000
@@ -20,9 +27,33 @@ REAL = (
 )
 
 
+class Watched(NamedTuple):
+    """The real app: where to enter, and what its processes tried to reach."""
+
+    entrance: str
+    watch: Watch
+
+
+@pytest.fixture
+def watched(tmp_path: Path, own_home: Path) -> Iterator[Watched]:
+    """The real app as a process of its own, watched with all it starts."""
+    watch = Watch(tmp_path)
+    with real_app(tmp_path, own_home, watch.environment) as served:
+        served.wait_until_ready()
+        yield Watched(served.url, watch)
+
+
+@pytest.fixture
+def app(watched: Watched) -> str:
+    """The address that windows are opened at."""
+    return watched.entrance.partition("/?")[0]
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_from_an_empty_home_to_an_answer_of_the_tuned_model(open_page: OpenPage, lang: str) -> None:
-    page = open_page(lang)
+def test_from_an_empty_home_to_an_answer_of_the_tuned_model(
+    open_page: OpenPage, watched: Watched, lang: str
+) -> None:
+    page = open_page(lang, entrance=watched.entrance)
 
     def say(key: str) -> str:
         with in_language(lang):
@@ -87,3 +118,9 @@ def test_from_an_empty_home_to_an_answer_of_the_tuned_model(open_page: OpenPage,
     (project,) = projects.find_all()
     tasks = [run.task for run in all_runs(project)]
     assert tasks == ["documents", "samples", "train", "export", "evaluate"]
+
+    started = " ".join(watched.watch.processes())
+    assert started.count("custom_ai worker") == len(tasks)
+    assert {"llama_worker", "chat_worker"} <= set(started.replace(".", " ").split())
+    assert any("11434" in place for place in watched.watch.tried()), "Ollama is looked for, here"
+    assert watched.watch.beyond() == []
