@@ -5,7 +5,8 @@ python -m benchmarks.ui_survival [--times 50] [--task train]
 For each kind of run: the run is held and works in slices, so that all disturbances fall into it;
 after each one the window must show its card again, the run must have the same process, and at the
 end there must be one run, finished. Prints how long the card took to be back after a reload, after
-a new tab, and after the app was killed and started again (that one includes the start of the app).
+a new tab, and after the app was killed and started again (that one includes the start of the app;
+the window that stayed open counts, its page is loaded anew a little later).
 """
 
 from __future__ import annotations

@@ -270,16 +270,28 @@ def test_command_line_and_first_page_start_without_heavy_libraries(entry: str) -
     assert HEAVY & set(json.loads(done.stdout)) == set()
 
 
-def test_the_app_never_loads_what_only_a_training_needs() -> None:
-    program = (
-        "from custom_ai.ui.environment import prepare; prepare();"
-        "from custom_ai.ui.app import create_app; create_app();"
-        "import json, sys; print(json.dumps(sorted(sys.modules)))"
-    )
+def loaded_by(program: str) -> set[str]:
+    prepared = f"from custom_ai.ui.environment import prepare; prepare(); {program}"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", f"{prepared}; import json, sys; print(json.dumps([*sys.modules]))"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
-    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+APP = "from custom_ai.ui.app import create_app; app = create_app()"
+
+
+def test_open_windows_are_answered_before_anything_heavy_is_loaded() -> None:
+    assert HEAVY & loaded_by(APP) == set()
+
+
+def test_the_app_never_loads_what_only_a_training_needs() -> None:
+    loaded = loaded_by(f"{APP}; app.state.pages.load('en')")
+    assert "gradio" in loaded
     assert {"torch", "transformers", "trl", "peft", "datasets", "accelerate"} & loaded == set()
 
 

@@ -1,6 +1,5 @@
 """The app as one ASGI application: the page in each language, and the routes beside it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -9,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from custom_ai import settings
-from custom_ai.texts import LANGUAGES, language
+from custom_ai.texts import LANGUAGES
 from custom_ai.ui import last_project
 from custom_ai.ui.here import language_of
 from custom_ai.ui.pages import Pages
@@ -18,17 +17,18 @@ from custom_ai.ui.routes import routers
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(languages: Iterable[str] | None = None) -> FastAPI:
+def create_app() -> FastAPI:
     """Everything the app answers. It starts nothing: runs have processes of their own.
 
-    languages: whose pages are built at once; None for the one this user will most likely see.
+    Its `state.pages` are the Pages, none of which is loaded yet.
     """
-    pages = Pages([language()] if languages is None else languages)
+    pages = Pages()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=pages.lifespan)
     app.add_api_route("/", _front_door, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in routers():
         app.include_router(router)
+    app.state.pages = pages
     app.mount("", pages, name="pages")
     return app
 

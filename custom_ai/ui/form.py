@@ -1,6 +1,5 @@
 """Forms drawn from pydantic options: one field is the widget, its label, its help, its limits."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from custom_ai.errors import UserError
 from custom_ai.options import Options, choices, limits
-from custom_ai.texts import known, language, t
+from custom_ai.texts import known, t
+from custom_ai.ui.numbers import read_number, write_number
 
 # Up to so many steps, a whole number is a slider; beyond, one types it.
 _SLIDER_STEPS = 64
@@ -102,24 +102,6 @@ def _read(options: type[Options], name: str, value: Any) -> Any:
     if kind in (int, float) and isinstance(value, str):
         return read_number(value, kind, options.label(name))
     return value
-
-
-def read_number(text: str, kind: Any, label: str) -> int | float:
-    """A number as people type it: "0,0002" and "0.0002" are the same, spaces are left out.
-
-    kind: int or float. Raises UserError for anything else.
-    """
-    plain = re.sub(r"[\s\u202f']", "", text).replace(",", ".")
-    try:
-        return int(plain) if kind is int else float(plain)
-    except ValueError as error:
-        raise UserError("ui.no_number", label=label, value=text) from error
-
-
-def write_number(value: float) -> str:
-    """A number as a person of this language types it; never as 2e-05."""
-    text = f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    return text.replace(".", ",") if language() == "de" else text
 
 
 def _range_of(field: FieldInfo) -> str:

@@ -1,4 +1,9 @@
-"""Answers from the first moment on: a splash while the app is loaded, then the app itself."""
+"""Answers from the first moment on, while the app is being loaded behind its back.
+
+It is loaded in two parts. What open windows ask for is there after a second: they go on showing how
+the work stands. What a new window shows is made of Gradio, which takes some seconds more; until
+then it is a splash.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from custom_ai.errors import UserError, from_exception
 from custom_ai.texts import in_language, t
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# What open windows ask for, and what they are made of.
+_ANSWERED_FIRST = ("/api/", "/static/")
+
 # How long a question for the state waits for a change before it is answered all the same.
 _READY_SECONDS = 10.0
 
@@ -38,18 +47,30 @@ _READY_SECONDS = 10.0
 _LEAVE_SECONDS = 5.0
 
 
+_Loaded = TypeVar("_Loaded")
+
+
+@dataclass(frozen=True)
+class Made:
+    """The real app. load_pages: loads what takes longest; before, `app` answers all but pages."""
+
+    app: FastAPI
+    load_pages: Callable[[], None] = lambda: None
+
+
 class Front:
-    """The ASGI application that is served: loads the real one behind its back.
+    """The ASGI application that is served: loads the real one.
 
     `/ready` answers {"state": "loading" | "ready" | "failed"}, as soon as it is no longer loading.
-    Until then pages are the splash and everything else gets 503. `create` runs in a thread: it
-    imports what takes seconds. `failed` is called with what went wrong, so that the terminal can
-    say it too. `lang`: the language that was chosen, or None for what the browser prefers.
+    Until then pages are the splash, and everything that is not answered yet gets 503. `create`
+    runs in a thread, and so does what it gives. `failed` is called with what went wrong, so that
+    the terminal can say it too. `lang`: the language that was chosen, or None for what the browser
+    prefers.
     """
 
     def __init__(
         self,
-        create: Callable[[], FastAPI],
+        create: Callable[[], Made],
         log: Path,
         failed: Callable[[UserError], None],
         lang: str | None = None,
@@ -59,20 +80,21 @@ class Front:
         self._failed = failed
         self._lang = lang
         self._app: App | None = None
+        self._has_pages = False
         self._error: UserError | None = None
         self._settled = asyncio.Event()
         self._closing = asyncio.Event()
 
     @property
     def state(self) -> Literal["loading", "ready", "failed"]:
-        return "ready" if self._app else "failed" if self._error else "loading"
+        return "failed" if self._error else "ready" if self._has_pages else "loading"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http" and scope["path"] == "/ready":
             await self._tell_state(send)
-        elif self._app:
+        elif self._app and (self._has_pages or scope["path"].startswith(_ANSWERED_FIRST)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -93,16 +115,15 @@ class Front:
 
     async def _load_and_run(self) -> None:
         """The life of the real app: its own start and end are run as if it were served alone."""
-        loaded = _in_thread(self._create)
         closing = asyncio.create_task(self._closing.wait())
-        either: list[asyncio.Future[Any]] = [loaded, closing]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not loaded.done():
-            return
         try:
-            app = loaded.result()
-            async with app.router.lifespan_context(app):
-                self._app = app
+            made = await _unless(closing, _in_thread(self._create))
+            if made is None:
+                return
+            async with made.app.router.lifespan_context(made.app):
+                self._app = made.app
+                await _unless(closing, _in_thread(made.load_pages))
+                self._has_pages = not closing.done()
                 self._settled.set()
                 await closing
         except Exception as error:
@@ -141,10 +162,17 @@ class Front:
             await answer(send, 200, plain_page.render(lang, title, [line], waits=True))
 
 
-def _in_thread(create: Callable[[], FastAPI]) -> asyncio.Future[FastAPI]:
+async def _unless(closing: asyncio.Task[Any], loaded: asyncio.Future[_Loaded]) -> _Loaded | None:
+    """What is loaded; None when everything is closed before it is."""
+    either: list[asyncio.Future[Any]] = [loaded, closing]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    return loaded.result() if loaded.done() else None
+
+
+def _in_thread(load: Callable[[], _Loaded]) -> asyncio.Future[_Loaded]:
     """Run it beside the event loop, in a thread that keeps nobody from leaving."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[FastAPI] = loop.create_future()
+    future: asyncio.Future[_Loaded] = loop.create_future()
 
     def deliver(set_outcome: Callable[[Any], None], outcome: Any) -> None:
         # The loop may be closed by now, for nobody waited.
@@ -156,7 +184,7 @@ def _in_thread(create: Callable[[], FastAPI]) -> asyncio.Future[FastAPI]:
         # garbage again and again would take a quarter of the time.
         gc.disable()
         try:
-            deliver(future.set_result, create())
+            deliver(future.set_result, load())
         except Exception as error:
             deliver(future.set_exception, error)
         except SystemExit as error:

@@ -13,19 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import uvicorn
 
 from custom_ai import settings
 from custom_ai.errors import UserError
-from custom_ai.texts import LANGUAGES, t
+from custom_ai.texts import LANGUAGES, language, t
 from custom_ai.ui import environment, instance, server, window
-from custom_ai.ui.front import Front
+from custom_ai.ui.front import Front, Made
 from custom_ai.ui.guard import Access, Guard
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 Show = Literal["browser", "window", "nothing"]
 
@@ -33,18 +30,20 @@ Show = Literal["browser", "window", "nothing"]
 _HANDED_OVER_SECONDS = 3.0
 
 
-def create_app() -> FastAPI:
-    """The real app; importing it takes seconds."""
+def create_app() -> Made:
+    """The real app; importing it takes time, and its pages take more."""
     from custom_ai.ui import app
 
-    return app.create_app()
+    created = app.create_app()
+    # The page this user will most likely see; the other one when somebody asks for it.
+    return Made(created, lambda: created.state.pages.load(language()))
 
 
 def open_app(
     port: int | None = None,
     show: Show = "browser",
     as_json: bool = False,
-    create: Callable[[], FastAPI] = create_app,
+    create: Callable[[], Made] = create_app,
 ) -> int:
     """Show the running app of this home, or start one and serve it until it is closed.
 
@@ -78,7 +77,7 @@ def _serve(
     access: Access,
     show: Show,
     as_json: bool,
-    create: Callable[[], FastAPI],
+    create: Callable[[], Made],
 ) -> None:
     log = environment.write_log(access.token, access.session)
     chosen = settings.load().language

@@ -1,34 +1,29 @@
 """The page of each language as a Gradio app of its own, built when a window first asks for it.
 
-Nobody reads two languages at once: to build the second page would only delay the first.
+Nobody reads two languages at once: to build the second page would only delay the first. Gradio
+itself is imported with the first page, since that takes most of the time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import gradio as gr
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from custom_ai.texts import LANGUAGES
-from custom_ai.ui import page
 from custom_ai.ui.asgi import Receive, Scope, Send, answer
-from custom_ai.ui.theme import theme
 
 _CLOSED: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
 
 
 class Pages:
-    """An ASGI application that answers `/<language>/…`.
+    """An ASGI application that answers `/<language>/…`."""
 
-    at_once: the languages whose pages are built before this returns.
-    """
-
-    def __init__(self, at_once: Iterable[str]) -> None:
-        self._built = {lang: _build(lang) for lang in at_once}
+    def __init__(self) -> None:
+        self._built: dict[str, FastAPI] = {}
         self._alive: set[str] = set()
         self._building = {lang: asyncio.Lock() for lang in LANGUAGES}
         self._closing = asyncio.Event()
@@ -38,6 +33,10 @@ class Pages:
     def routes(self) -> list[BaseRoute]:
         """The routes of the pages built so far."""
         return [route for built in self._built.values() for route in built.routes]
+
+    def load(self, lang: str) -> None:
+        """Build the page of one language before anybody asks for it."""
+        self._built[lang] = _build(lang)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lang = scope["path"].split("/")[1]
@@ -49,9 +48,7 @@ class Pages:
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        """The life of all pages, as long as that of the app they belong to."""
-        for lang in self._built:
-            await self._page(lang)
+        """The life of all pages ends with that of the app they belong to."""
         try:
             yield
         finally:
@@ -62,7 +59,7 @@ class Pages:
         """The running page of a language."""
         async with self._building[lang]:
             if lang not in self._built:
-                self._built[lang] = await to_thread.run_sync(_build, lang)
+                await to_thread.run_sync(self.load, lang)
             if lang not in self._alive:
                 alive = asyncio.get_running_loop().create_future()
                 # What a task began, the same task must end.
@@ -83,6 +80,11 @@ class Pages:
 
 
 def _build(lang: str) -> FastAPI:
+    import gradio as gr
+
+    from custom_ai.ui import page
+    from custom_ai.ui.theme import theme
+
     app = FastAPI(**_CLOSED)
     gr.mount_gradio_app(
         app,

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from custom_ai.ui.front import Made
+
 
 def folder() -> Path:
     return Path(os.environ["STAND_IN"])
 
 
-def create_app() -> "FastAPI":
+def create_app() -> "Made":
+    from custom_ai.ui.front import Made
+
     early = sorted({"gradio", "fastapi", "torch"} & set(sys.modules))
     (folder() / "imported-before").write_text(" ".join(early))
     while (folder() / "gate").exists():
         time.sleep(0.02)
     if (folder() / "fails").exists():
         raise RuntimeError((folder() / "fails").read_text())
-    return build()
+    return Made(build())
 
 
 def build() -> "FastAPI":
@@ -84,10 +88,30 @@ def build() -> "FastAPI":
     return app
 
 
-def create_gradio_app() -> "FastAPI":
+def create_in_two_parts() -> "Made":
+    """Pages take until the file `pages` is there; everything else is answered before."""
+    from custom_ai.ui.front import Made
+
+    app = build()
+
+    async def api() -> str:
+        return "answered"
+
+    app.add_api_route("/api/touch", api)
+
+    def load_pages() -> None:
+        while not (folder() / "pages").exists():
+            time.sleep(0.02)
+
+    return Made(app, load_pages)
+
+
+def create_gradio_app() -> "Made":
     """One page of real Gradio with the kinds of scripts the app has."""
     import gradio as gr
     from fastapi import FastAPI
+
+    from custom_ai.ui.front import Made
 
     with gr.Blocks(analytics_enabled=False) as page:
         gr.HTML("before", elem_id="made", js_on_load="element.dataset.script = 'ran'")
@@ -96,7 +120,5 @@ def create_gradio_app() -> "FastAPI":
         loud = gr.Textbox(label="loud", elem_id="loud")
         button.click(str.upper, word, loud, api_visibility="private")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    mounted: FastAPI = gr.mount_gradio_app(
-        app, page, path="/de", footer_links=[], run_history=False, ssr_mode=False
-    )
-    return mounted
+    gr.mount_gradio_app(app, page, path="/de", footer_links=[], run_history=False, ssr_mode=False)
+    return Made(app)

@@ -107,20 +107,26 @@ class Windows:
         self.page.goto(self._url.partition("/?")[0] + self._address)
 
     def restart(self) -> None:
-        """Kill the app; the window that is still open finds the new one by itself."""
+        """Kill the app; the window that is still open hears of the run from the new one."""
         self.page.evaluate("window.beforeTheRestart = true")
         self._app.kill()
         self._app.wait()
         assert self._app.stdout
         self._app.stdout.close()
-        self._start()
-        self.page.wait_for_function("!window.beforeTheRestart")
+        with self.page.expect_response(
+            lambda answer: "/api/runs/card/" in answer.url and answer.ok, timeout=_PATIENCE
+        ):
+            self._start()
 
     def wait_for_progress(self, task: str) -> None:
         """Until the run's card shows how it stands."""
         self.page.wait_for_selector("body[data-ready]")
         card = f"#step-{SCREENS[task]} [hx-get='/api/runs/card/{task}'] .ca-run"
         self.page.wait_for_selector(card)
+
+    def settle(self) -> None:
+        """Until the window has loaded the page of an app that was restarted."""
+        self.page.wait_for_function("!window.beforeTheRestart")
 
     def close(self) -> None:
         """End app and window, not the run."""
@@ -176,6 +182,8 @@ def disturb(
             ways[name]()
             windows.wait_for_progress(run.task)
             back[name].append(time.monotonic() - started)
+            windows.settle()
+            windows.wait_for_progress(run.task)
             assert run.state in ACTIVE, run.state
             assert run.pid == pid
             let_work(process, slice_)

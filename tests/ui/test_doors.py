@@ -22,7 +22,10 @@ def test_every_route_refuses_everybody_but_its_own_windows(served: serving.Serve
     from custom_ai.ui.app import create_app
 
     cookie = served.wait_until_ready()
-    routes = set(routes_of(create_app(LANGUAGES)))
+    app = create_app()
+    for lang in LANGUAGES:
+        app.state.pages.load(lang)
+    routes = set(routes_of(app))
     assert len(routes) > 150
     assert {"GET /api/pulse", "POST /api/projects/delete"} <= {" ".join(r) for r in routes}
     assert open_doors(served, sorted(routes), cookie) == []

@@ -7,7 +7,8 @@ import pytest
 from custom_ai.errors import UserError
 from custom_ai.texts import in_language
 from custom_ai.training.config import TrainingOptions
-from custom_ai.ui.form import Form, read_number, write_number
+from custom_ai.ui.form import Form
+from custom_ai.ui.numbers import read_number, write_number
 
 
 @pytest.fixture

@@ -94,6 +94,21 @@ def test_while_the_app_is_loaded_only_pages_get_the_splash(
     assert app.ask("POST", "/touch", own).json == ["POST"]
 
 
+def test_what_open_windows_ask_for_is_answered_before_there_are_pages(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    app = serve(create="create_in_two_parts")
+    own = {"Cookie": app.cookie()}
+    while app.ask("GET", "/api/touch", own).status == 503:
+        pass
+    assert app.ask("GET", "/api/touch", own).json == "answered"
+    assert "<title>custom-ai" in app.ask("GET", "/", {**own, **PAGE}).text
+    assert app.ask("POST", "/touch", own).status == 503
+    (tmp_path / "pages").touch()
+    app.wait_until_ready()
+    assert "the real page" in app.ask("GET", "/", {**own, **PAGE}).text
+
+
 def test_an_app_that_cannot_be_loaded_is_told_on_the_page_and_in_the_terminal(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:

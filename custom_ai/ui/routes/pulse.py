@@ -17,7 +17,7 @@ from custom_ai.ui.here import Json, Spoken, project_of
 
 router = APIRouter(prefix="/api", route_class=Spoken)
 
-# A window that sees another name than before loads itself anew: the app was started again.
+# A window that sees another name than before knows: the app was started again.
 BOOT = secrets.token_hex(4)
 
 _KEPT = 64

@@ -16,8 +16,8 @@ from custom_ai.settings import home
 from custom_ai.training import defaults
 from custom_ai.training.config import TrainingOptions
 from custom_ai.ui import legal
-from custom_ai.ui.form import read_number, write_number
 from custom_ai.ui.here import Spoken
+from custom_ai.ui.numbers import read_number, write_number
 from custom_ai.ui.render import render
 from custom_ai.ui.reveal import reveal
 

@@ -92,8 +92,8 @@ async function pulse() {
 }
 
 function take(now) {
-  if (boot && boot !== now.boot) return location.reload();
-  boot = now.boot;
+  if (boot && boot !== now.boot) renew();
+  boot ??= now.boot;
   // Deleted or renamed in another window: back to the first page.
   if (project() && !now.project) return location.replace(`/${LANGUAGE}/`);
   const first = !Object.keys(seen).length;
@@ -102,6 +102,18 @@ function take(now) {
   seen = now.versions;
   for (const task of now.active) tell(`ca:tick-${task}`);
   for (const [step, { state, label }] of Object.entries(now.steps)) mark(step, state, label);
+}
+
+// The app was started again: it says at once how the work stands, and gives out pages a little later.
+let renewing = false;
+async function renew() {
+  if (renewing) return;
+  renewing = true;
+  for (;;) {
+    const answer = await fetch("/ready", { cache: "no-store" }).catch(() => null);
+    if (answer?.ok && (await answer.json()).state !== "loading") return location.reload();
+    await new Promise((go_on) => setTimeout(go_on, 500));
+  }
 }
 
 /** Say to every part of the page that something changed. */
