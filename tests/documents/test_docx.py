@@ -6,7 +6,7 @@ from pathlib import Path
 import docx
 import pytest
 
-from custom_ai.documents.readers import docx as docx_reader
+from custom_ai.documents import archives
 from custom_ai.documents.readers.docx import reader
 from custom_ai.errors import UserError
 
@@ -92,7 +92,7 @@ def test_an_archive_that_unpacks_to_something_huge_is_refused(letter: Path) -> N
 def test_an_archive_of_very_many_entries_is_refused(
     letter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docx_reader, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 5)
     with pytest.raises(UserError) as caught:
         reader.read(letter)
     assert caught.value.code == "documents.unpacks_too_big"

@@ -1,20 +1,13 @@
 """DOCX through mammoth: headings, paragraphs, lists and tables as Markdown text."""
 
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from custom_ai.documents import signature
+from custom_ai.documents import archives, signature
 from custom_ai.documents.blocks import Blocks
 from custom_ai.documents.reader import Parsed
 from custom_ai.errors import UserError
 
-# What an archive may unpack to; far beyond any real document, far below what hurts.
-MAX_ENTRIES = 5_000
-MAX_TOTAL = 300_000_000
-MAX_RATIO = 100
-# Below this size an entry can do no harm, however well it is packed.
-_HARMLESS = 10_000_000
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 # Title styles have names of their own; localised names come from converters, not from Word.
 _STYLES = "\n".join(
@@ -41,26 +34,11 @@ class DocxReader:
     def read(self, path: Path) -> Parsed:
         """Read the file; raises UserError when it is locked, damaged or not what its name says."""
         signature.expect(path, "DOCX")
-        check_archive(path)
+        archives.check(path)
         blocks = Blocks()
         blocks.feed(_html(path))
         blocks.close()
         return Parsed(blocks.text, None, blocks.headings, _MEDIA_TYPE)
-
-
-def check_archive(path: Path) -> None:
-    """Raise UserError for an archive that would unpack to an unreasonable size."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    total = sum(entry.file_size for entry in entries)
-    bomb = any(
-        entry.file_size > _HARMLESS and entry.file_size > MAX_RATIO * max(1, entry.compress_size)
-        for entry in entries
-    )
-    if len(entries) > MAX_ENTRIES or total > MAX_TOTAL or bomb:
-        raise UserError("documents.unpacks_too_big", name=path.name, size=total // 1_000_000)
-    if any(entry.flag_bits & 1 for entry in entries):
-        raise UserError("documents.password", name=path.name)
 
 
 def _html(path: Path) -> str:
