@@ -4,7 +4,7 @@ One package per step of the chain. A module imports only from packages to its le
 right; tests/test_architecture.py reads the order from the lines below and holds it.
 
 layers:
-    texts errors files step options | settings secrets hardware | projects | providers models
+    texts errors files step options child | settings secrets hardware | projects | providers models
     | documents | datasets | training | export | evaluation | runs | demo | ui cli
 """
 

@@ -1,8 +1,10 @@
 """Cutting a text into chunks of N tokens that overlap by M, at the best places, losing nothing."""
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import regex
 
@@ -26,6 +28,8 @@ _LINE = regex.compile(r"\n")
 _GRAPHEME = regex.compile(r"\X")
 # Looking further back for a safe place to begin counting graphemes would help no real text.
 _LOOK_BACK = 512
+# How many tokens are looked up at once.
+_AHEAD = 4096
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,15 @@ def chunk(
     SLACK fewer where it then begins with a word. `headings` are offsets of heading lines, rising.
     Raises UserError when the overlap is more than half of the size.
     """
+    return list(pieces(text, tokens, size, overlap, headings))
+
+
+def pieces(
+    text: str, tokens: Tokens, size: int, overlap: int, headings: Sequence[int] = ()
+) -> Iterator[Chunk]:
+    """As `chunk`, one chunk after the other, cut while they are taken."""
     check_sizes(size, overlap)
-    return list(_Cutter(text, tokens, size, overlap, headings).chunks())
+    return _Cutter(text, tokens, size, overlap, headings).chunks()
 
 
 def check_sizes(size: int, overlap: int) -> None:
@@ -67,8 +78,9 @@ class _Cutter:
         self.size = size
         self.overlap = overlap
         self.headings = headings
-        # bounds[k] is where the first k tokens of the text end.
-        self.bounds = [0, *tokens.ends(text)]
+        # bounds[k] is where the first k tokens of the text end, as far as that was needed.
+        self.bounds = array("I", [0])
+        self._ends = tokens.ends(text)
 
     def chunks(self) -> Iterator[Chunk]:
         start = done = 0
@@ -83,8 +95,10 @@ class _Cutter:
 
     def _chunk_from(self, start: int, done: int) -> Chunk:
         """The chunk that begins at `start`; it reaches beyond `done` if that is possible."""
+        self._reach(start)
         first = bisect_left(self.bounds, start)
         limit = first + self.size
+        self._know(limit + 1)
         while limit > first:
             end = self._best_cut(first, limit, max(start, done))
             # Cut out of its surroundings, a text may have more tokens than it had inside them.
@@ -93,6 +107,18 @@ class _Cutter:
                 return Chunk(start, end, n_tokens)
             limit = min(limit - 1, bisect_left(self.bounds, end) - (n_tokens - self.size))
         return self._forced(start)
+
+    def _reach(self, offset: int) -> None:
+        """Know where the tokens end up to a place in the text."""
+        while self.bounds[-1] < offset and self._know(len(self.bounds)):
+            pass
+
+    def _know(self, number: int) -> bool:
+        """Know bounds[number], or all there are; returns whether any came to those known."""
+        before = len(self.bounds)
+        if number >= before:
+            self.bounds.extend(islice(self._ends, max(number + 1 - before, _AHEAD)))
+        return len(self.bounds) > before
 
     def _forced(self, start: int) -> Chunk:
         """A chunk from `start` where the tokens' places are of no help: halve what is too long."""
@@ -123,7 +149,9 @@ class _Cutter:
         """Where the next chunk begins: `overlap` tokens before the end of this one."""
         if not self.overlap or chunk.end >= len(self.text):
             return chunk.end
+        self._reach(chunk.end)
         exact = bisect_left(self.bounds, chunk.end) - self.overlap
+        self._know(exact + SLACK)
         for number in range(exact, exact + SLACK + 1):
             start = self._after_spaces(self.bounds[max(number, 0)])
             if self._begins_word(start) and self._fits(start, chunk):

@@ -36,7 +36,7 @@ _CONJUNCTIONS = frozenset({"und", "oder", "bzw", "sowie", "and", "or"})
 _ENDS_PARAGRAPH = tuple('.!?:…”“"»)')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a page and, in points from the page's lower edge, where it stands.
 

@@ -4,16 +4,19 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from custom_ai.documents import originals, reader, tokens
-from custom_ai.documents.chunker import Chunk, check_sizes, chunk
+from custom_ai.documents.advance import Advance
+from custom_ai.documents.chunker import Chunk, check_sizes, pieces
 from custom_ai.documents.folders import FoundFile, expand
 from custom_ai.documents.language import language_of
+from custom_ai.documents.reader_process import Limits, ReaderProcess
 from custom_ai.errors import UserError, from_os_error
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
@@ -61,13 +64,15 @@ def add(
     step: Step,
     tokenizer_file: Path = tokens.STARTER,
     tokenizer_name: str = "starter",
+    limits: Limits | None = None,
 ) -> Added:
     """Read files and folders into the project, each file as a whole or not at all.
 
     A file whose bytes the project holds is left alone, unless the chunk size, the overlap or the
     tokenizer have changed; a changed file takes the place of its older version. A file that can't
     be read is listed as failed and costs the others nothing. Killed at any moment and called
-    again, it ends the same. Raises Stopped between two files.
+    again, it ends the same. `limits` are what the reading of one file may take. Raises Stopped
+    between two files, or in the middle of one, of which then nothing is kept.
     """
     result = Added()
     counter = tokens.load(tokenizer_file, tokenizer_name)
@@ -78,16 +83,17 @@ def add(
     found = [f._replace(filename=originals.name_of(project, f.path) or f.filename) for f in found]
     for path, error in failures:
         result.failed.append(_failure(project, path, error))
-    with database.connect(project.database) as db:
-        for number, file in enumerate(found):
-            step.stop_if_asked()
-            step.progress(number, len(found), "documents", file=file.filename)
+    advance = Advance(step, found)
+    with database.connect(project.database) as db, ReaderProcess(limits) as process:
+        read = partial(process.read, watch=advance.page)
+        for file in found:
+            advance.next_file()
             try:
-                _add_file(db, project, file, cutting, result)
+                _add_file(db, project, file, read, cutting, advance, result)
             except (UserError, OSError, MemoryError) as error:
                 result.failed.append(_failure(project, file.path, _explain(error)))
                 step.warn("documents.log.failed", file=file.filename, reason=_explain(error))
-        step.progress(len(found), len(found), "documents")
+        advance.done()
     return result
 
 
@@ -147,29 +153,37 @@ class _Cutting:
         """Equal for what makes equal chunks."""
         return f"{self.counter.identity}/{self.size}/{self.overlap}"
 
-    def chunks(self, parsed: reader.Parsed) -> list[Chunk]:
+    def chunks(self, parsed: reader.Parsed, advance: Advance) -> list[Chunk]:
         """Cut a text."""
         headings = [heading.offset for heading in parsed.headings]
-        return chunk(parsed.text, self.counter, self.size, self.overlap, headings)
+        found = []
+        for piece in pieces(parsed.text, self.counter, self.size, self.overlap, headings):
+            found.append(piece)
+            advance.cut(piece.end / len(parsed.text))
+        return found
 
 
 def _add_file(
-    db: sqlite3.Connection, project: Project, file: FoundFile, cutting: _Cutting, result: Added
+    db: sqlite3.Connection,
+    project: Project,
+    file: FoundFile,
+    read: Callable[[Path], reader.Parsed],
+    cutting: _Cutting,
+    advance: Advance,
+    result: Added,
 ) -> None:
     reader_name, _ = reader.reader_for(file.path)
-    if not file.path.exists():
-        raise UserError("documents.missing", path=file.path)
-    if file.path.stat().st_size > reader.MAX_BYTES:
-        reader.read(file.path)  # says that it is too big, before anything reads all its bytes
+    # Before anything reads all its bytes.
+    reader.check(file.path)
     before = _fingerprint(file.path)
     digest = _sha256(file.path)
     if _is_unchanged(db, project, file, digest, cutting.identity, reader_name):
         result.unchanged += 1
         return
-    parsed = reader.read(file.path)
+    parsed = read(file.path)
     if _fingerprint(file.path) != before:
         raise UserError("documents.changed_while_reading", name=file.path.name)
-    content = _Content(file, digest, parsed, cutting.chunks(parsed), cutting, reader_name)
+    content = _Content(file, digest, parsed, cutting.chunks(parsed, advance), cutting, reader_name)
     _store(db, project, content)
     result.added += 1
     result.chunks += len(content.chunks)

@@ -5,7 +5,7 @@ import os
 import pkgutil
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +15,15 @@ from custom_ai.documents import readers
 from custom_ai.errors import UserError
 
 MAX_BYTES = 200_000_000
+# Characters; some 40,000 pages.
+MAX_TEXT = 100_000_000
+
+# Told how many pages of a file are read, and how many it has.
+OnPage = Callable[[int, int], None]
+
+
+def no_matter(done: int, total: int) -> None:
+    """An OnPage for those who don't want to know."""
 
 
 class Heading(NamedTuple):
@@ -81,17 +90,31 @@ class Reader(Protocol):
         """None, or the name of what must be installed first."""
         ...
 
-    def read(self, path: Path) -> Parsed:
-        """Read a file; raises UserError when its content can't be read."""
+    def read(self, path: Path, on_page: OnPage = no_matter) -> Parsed:
+        """Read a file; raises UserError when its content can't be read.
+
+        on_page: to be called after each page, where the format has pages.
+        """
         ...
 
 
-def read(path: Path) -> Parsed:
-    """Read any file that one of the readers understands.
+def read(path: Path, on_page: OnPage = no_matter) -> Parsed:
+    """Read any file that one of the readers understands, in this very process.
 
-    Raises UserError when it is missing, too big, of an unknown kind, damaged, locked by a password
-    or without text.
+    Whoever does not know what the file may do takes `reader_process`. Raises UserError when it is
+    missing, too big, of an unknown kind, damaged, locked by a password or without text.
     """
+    reader = check(path)
+    parsed = reader.read(path, on_page)
+    if len(parsed.text) > MAX_TEXT:
+        raise too_much_text(path.name)
+    if not re.search(r"\w", parsed.text):
+        raise UserError("documents.empty", name=path.name)
+    return parsed
+
+
+def check(path: Path) -> Reader:
+    """What can be said of a file before it is opened; returns its reader, or raises UserError."""
     _, reader = reader_for(path)
     if not path.exists():
         raise UserError("documents.missing", path=path)
@@ -103,10 +126,12 @@ def read(path: Path) -> Parsed:
         raise UserError("documents.too_big", name=path.name, size=size // 1_000_000, limit=limit)
     if missing := reader.unavailable():
         raise UserError("documents.reader_unavailable", name=path.name, package=missing)
-    parsed = reader.read(path)
-    if not re.search(r"\w", parsed.text):
-        raise UserError("documents.empty", name=path.name)
-    return parsed
+    return reader
+
+
+def too_much_text(name: str) -> UserError:
+    """What to say of a file with more than MAX_TEXT characters."""
+    return UserError("documents.too_much_text", name=name, limit=MAX_TEXT // 1_000_000)
 
 
 def reader_for(path: Path) -> tuple[str, Reader]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,29 +29,26 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
-        return sum(len(ends) for ends in self._ends(blocks(text)))
+        pieces = list(blocks(text))
+        return sum(map(len, self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)))
 
-    def ends(self, text: str) -> list[int]:
+    def ends(self, text: str) -> Iterator[int]:
         """Where each token ends: offsets that never fall; the last one is the text's length.
 
-        White space that a tokenizer gives to no token counts towards the token after it.
+        White space that a tokenizer gives to no token counts towards the token after it. The text
+        is tokenized while the offsets are taken, a block at a time.
         """
-        found: list[int] = []
         start = 0
-        pieces = blocks(text)
-        for piece, ends in zip(pieces, self._ends(pieces), strict=True):
-            last = 0
-            for end in ends:
-                last = max(last, end)
-                found.append(start + last)
+        before = None
+        for piece in blocks(text):
+            [encoding] = self._tokenizer.encode_batch([piece], add_special_tokens=False)
+            for end in accumulate((end for _, end in encoding.offsets), max):
+                if before is not None:
+                    yield before
+                before = start + end
             start += len(piece)
-        if found:
-            found[-1] = len(text)
-        return found
-
-    def _ends(self, pieces: list[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch(pieces, add_special_tokens=False)
-        return [[end for _, end in encoding.offsets] for encoding in encoded]
+        if before is not None:
+            yield len(text)
 
 
 def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
@@ -77,9 +76,8 @@ def identity_of(data: bytes, name: str) -> str:
     return f"{name}@{hashlib.sha256(data).hexdigest()[:8]}"
 
 
-def blocks(text: str) -> list[str]:
+def blocks(text: str) -> Iterator[str]:
     """Cut a long text into pieces: at line ends, else at spaces, else anywhere."""
-    pieces = []
     start = 0
     while start < len(text):
         end = start + BLOCK_CHARACTERS
@@ -88,6 +86,5 @@ def blocks(text: str) -> list[str]:
             line = text.rfind("\n", start, end) + 1
             space = text.rfind(" ", start + 1, end)
             end = line if line > start else space if space > start else end
-        pieces.append(text[start:end])
+        yield text[start:end]
         start = end
-    return pieces

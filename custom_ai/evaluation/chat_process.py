@@ -3,17 +3,15 @@
 import contextlib
 import itertools
 import json
-import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
 
-from custom_ai import settings
+from custom_ai import child, settings
 from custom_ai.errors import UserError
 from custom_ai.evaluation.chat import ModelChoice
 from custom_ai.models.chat_template import Messages
@@ -22,7 +20,6 @@ Event = dict[str, Any]
 
 # How often an answer that says nothing gives its reader a moment: to look at a stop, to leave.
 _TICK_SECONDS = 0.5
-_END_SECONDS = 5.0
 _LONGEST_LOG = 1_000_000
 
 
@@ -58,22 +55,22 @@ class ChatProcess:
         generator stops the answer, too. Raises UserError, also when the process dies; the next
         question starts a new one.
         """
-        child = self._living()
+        living = self._living()
         number = next(self._numbers)
         ask = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
-        child.send({"ask": number, **ask})
+        living.send({"ask": number, **ask})
         started = time.monotonic()
         answered = asked_to_stop = False
         try:
-            if not child.loaded:
+            if not living.loaded:
                 yield {"kind": "loading", "seconds": 0.0}
             while not answered:
                 if stop and stop.is_set() and not asked_to_stop:
-                    child.send({"stop": number})
+                    living.send({"stop": number})
                     asked_to_stop = True
-                event = child.next_event(_TICK_SECONDS)
+                event = living.next_event(_TICK_SECONDS)
                 if event is None:
-                    kind = "thinking" if child.loaded else "loading"
+                    kind = "thinking" if living.loaded else "loading"
                     yield {"kind": kind, "seconds": round(time.monotonic() - started, 1)}
                 # What was left of an answer that nobody wanted any more is passed over.
                 elif event.pop("number", number) == number or event.get("ended"):
@@ -83,7 +80,7 @@ class ChatProcess:
                     yield event
         finally:
             if not answered:
-                child.send({"stop": number})
+                living.send({"stop": number})
 
     def close(self) -> None:
         """End the process and give back its memory; an answer on its way is lost."""
@@ -109,19 +106,9 @@ class _Child:
         self.loaded = False
         self._events: queue.Queue[Event] = queue.Queue()
         self._writing = threading.Lock()
-        command = [sys.executable, "-m", "custom_ai.evaluation.chat_worker"]
-        adapter = str(choice.adapter or "")
-        package = str(Path(__file__).parents[2])
-        search = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        arguments = [choice.kind, choice.path, str(choice.adapter or ""), str(threads)]
         with _open_log() as log:
-            self._process = subprocess.Popen(
-                [*command, choice.kind, choice.path, adapter, str(threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": search, "PYTHONUTF8": "1"},
-                **_detached(),
-            )
+            self._process = child.start("custom_ai.evaluation.chat_worker", arguments, log)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -148,14 +135,9 @@ class _Child:
         return event
 
     def close(self) -> None:
-        """Closing its stdin asks it to end; one that hangs is ended."""
-        assert self._process.stdin is not None
-        with self._writing, contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        """End the process; one that hangs, by force."""
+        with self._writing:
+            child.ask_to_end(self._process)
         self._reader.join()
 
     def _read(self) -> None:
@@ -176,11 +158,3 @@ def _open_log() -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
     too_long = path.exists() and path.stat().st_size > _LONGEST_LOG
     return open(path, "wb" if too_long else "ab")
-
-
-def _detached() -> dict[str, Any]:
-    """Ctrl-C in the terminal is meant for us: we stop the answer and end the process."""
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        return {"creationflags": flags}
-    return {"start_new_session": True}

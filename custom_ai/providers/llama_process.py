@@ -6,13 +6,13 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from custom_ai import child
 from custom_ai.errors import UserError
 from custom_ai.hardware import threads_for
 
@@ -49,18 +49,9 @@ class LlamaProcess:
     def start(self, context: int) -> None:
         """Load the model for dialogues of up to `context` tokens."""
         self._log = self._open_log()
-        command = [sys.executable, "-m", "custom_ai.providers.llama_worker"]
         threads = threads_for(self._threads, self._path.stat().st_size)
         arguments = [str(self._path), str(threads), str(context)]
-        package = str(Path(__file__).parents[2])
-        search = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            command + arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
-        )
+        self._process = child.start("custom_ai.providers.llama_worker", arguments, self._log)
         self._resources.callback(_end, self._process)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -153,13 +144,6 @@ class LlamaProcess:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # Closing its stdin asks the worker to end; one that hangs is ended.
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        with contextlib.suppress(OSError):
-            pipe.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    child.ask_to_end(process)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from custom_ai import child
 from custom_ai.errors import UserError
 from custom_ai.projects.lock import starting
 from custom_ai.projects.project import Project
@@ -78,18 +79,10 @@ def launch(run: Run) -> None:
             stdout=log,
             stderr=log,
             env=environment,
-            **_detached(),
+            **child.detached(),
         )
     _started.append(process)
     run.set_process(process.pid)
-
-
-def _detached() -> dict[str, Any]:
-    """Ctrl-C in the terminal is ours to translate into a pause: the worker must not get it."""
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        return {"creationflags": flags}
-    return {"start_new_session": True}
 
 
 def resume(run: Run) -> None:

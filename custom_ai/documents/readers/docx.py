@@ -5,7 +5,7 @@ from pathlib import Path
 
 from custom_ai.documents import archives, signature
 from custom_ai.documents.blocks import Blocks
-from custom_ai.documents.reader import Parsed
+from custom_ai.documents.reader import OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
 
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -31,7 +31,7 @@ class DocxReader:
         """None, or the package to install."""
         return None if find_spec("mammoth") else "mammoth"
 
-    def read(self, path: Path) -> Parsed:
+    def read(self, path: Path, on_page: OnPage = no_matter) -> Parsed:
         """Read the file; raises UserError when it is locked, damaged or not what its name says."""
         signature.expect(path, "DOCX")
         archives.check(path)

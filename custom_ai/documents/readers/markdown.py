@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from custom_ai.documents import encoding
-from custom_ai.documents.reader import Heading, Parsed
+from custom_ai.documents.reader import Heading, OnPage, Parsed, no_matter
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -26,7 +26,7 @@ class MarkdownReader:
         """None, or the package to install."""
         return None if find_spec("markdown_it") else "markdown-it-py"
 
-    def read(self, path: Path) -> Parsed:
+    def read(self, path: Path, on_page: OnPage = no_matter) -> Parsed:
         """Read the file; raises UserError when it holds no text."""
         text = encoding.read_text(path)
         return Parsed(text, None, list(_headings(text)), "text/markdown")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from custom_ai.documents import layout, outline, signature
-from custom_ai.documents.reader import Parsed
+from custom_ai.documents.reader import OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # With fewer characters than this per page, and pictures, a PDF is a scan.
 SCANNED_BELOW = 20
+# With so many pages open, PDFium holds some 30 MB.
+_PAGES_AT_ONCE = 500
 # PDFium must not be used by two threads at once.
 _LOCK = threading.Lock()
 
@@ -30,24 +32,21 @@ class PdfReader:
         """None, or the package to install."""
         return None if find_spec("pypdfium2") else "pypdfium2"
 
-    def read(self, path: Path) -> Parsed:
+    def read(self, path: Path, on_page: OnPage = no_matter) -> Parsed:
         """Read all pages; raises UserError for a file that is locked, damaged or only pictures."""
         signature.expect(path, "PDF")
         with _LOCK:
-            return _read(path)
+            return _read(path, on_page)
 
 
-def _read(path: Path) -> Parsed:
+def _read(path: Path, on_page: OnPage) -> Parsed:
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(path)
-        try:
-            pages = [_lines(document, number) for number in range(len(document))]
+        pages = list(_pages(path, on_page))
+        with pypdfium2.PdfDocument(path) as document:
             bookmarks = list(_bookmarks(document))
             _check_for_text(document, pages, path)
-        finally:
-            document.close()
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise UserError("documents.password", name=path.name) from error
@@ -56,6 +55,21 @@ def _read(path: Path) -> Parsed:
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
     return Parsed(flow.text, flow.pages, headings, "application/pdf")
+
+
+def _pages(path: Path, on_page: OnPage) -> Iterator[list[layout.Line]]:
+    """The lines of each page."""
+    import pypdfium2
+
+    number, total = 0, 1
+    while number < total:
+        # PDFium keeps all it has read until the document is closed; so it is closed now and then.
+        with pypdfium2.PdfDocument(path) as document:
+            total = len(document)
+            for number in range(number, min(number + _PAGES_AT_ONCE, total)):
+                yield _lines(document, number)
+                on_page(number + 1, total)
+        number += 1
 
 
 def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from custom_ai.documents import encoding
-from custom_ai.documents.reader import Heading, Parsed
+from custom_ai.documents.reader import Heading, OnPage, Parsed, no_matter
 
 _UNDERLINE = re.compile(r"([=\-~])\1{2,}\s*")
 _NUMBERED = re.compile(r"(?P<number>\d{1,3}(?:\.\d{1,3}){0,5})\.?[ \t]+(?=[^\W\d_])")
@@ -28,7 +28,7 @@ class TextReader:
         """None, or the package to install."""
         return None if find_spec("charset_normalizer") else "charset-normalizer"
 
-    def read(self, path: Path) -> Parsed:
+    def read(self, path: Path, on_page: OnPage = no_matter) -> Parsed:
         """Read the file; raises UserError when it holds no text."""
         text = encoding.read_text(path)
         return Parsed(text, None, list(_headings(text)), "text/plain")
