@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from custom_ai.runs.standing import duration
+from custom_ai.runs.standing import Pace, duration
 from custom_ai.step import Event
 from custom_ai.texts import known, t
 
@@ -20,12 +20,13 @@ class Progress:
         self._terminal = self._stream.isatty()
         self._width = 0
         self._last_line = 0.0
+        self._pace = Pace()
 
     def show(self, event: Event) -> None:
         """Print what the event says, if it says something to people."""
         kind = event.get("kind")
         if kind == "progress":
-            self._move(self._bar(event["done"], event["total"], event.get("unit", "")))
+            self._move(self._pieces(event))
         elif kind == "metric" and "loss" in event:
             self._move(self._metric(event))
         elif kind in ("log", "warning"):
@@ -43,8 +44,17 @@ class Progress:
             self._stream.flush()
         self._width = 0
 
-    def _bar(self, done: float, total: float, unit: str) -> str:
+    def _pieces(self, event: Event) -> str:
+        done, total = event["done"], event["total"]
+        line = self._bar(done, total, event.get("unit", ""), event.get("share"))
+        if event.get("pages"):
+            line += f"  {t('cli.page_of', page=event['page'], pages=event['pages'])}"
+        left = self._pace.left(event.get("time", time.time()), event)
+        return line if left is None else f"{line}  {t('cli.eta')} {duration(left)}"
+
+    def _bar(self, done: float, total: float, unit: str, worked: float | None = None) -> str:
         share = min(1.0, done / total) if total else 1.0
+        share = share if worked is None else min(1.0, worked)
         filled = round(share * _BAR)
         name = t(f"cli.unit_{unit}") if known(f"cli.unit_{unit}") else unit
         return f"  {'█' * filled}{'░' * (_BAR - filled)} {share:4.0%}  {done:g}/{total:g} {name}"

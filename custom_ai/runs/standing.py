@@ -15,10 +15,32 @@ _PACE_SECONDS = 2.0
 
 
 @dataclass
+class Pace:
+    """How fast the work goes, measured from the first progress on."""
+
+    _from: tuple[float, float] | None = None
+    _left: float | None = None
+
+    def left(self, now: float, event: Event) -> float | None:
+        """Seconds left at a progress {"done", "total", perhaps "share"}; None while unknown."""
+        share = event.get("share")
+        done, total = (share, 1.0) if share is not None else (event["done"], event["total"])
+        if self._from is None or done < self._from[1]:
+            self._from, self._left = (now, done), None
+            return None
+        start, before = self._from
+        took = now - start
+        if took >= _PACE_SECONDS and done > before:
+            self._left = took / (done - before) * max(0.0, total - done)
+        return self._left
+
+
+@dataclass
 class Standing:
     """What a run has said up to `offset` in its events.
 
-    done, total: pieces of work, counted in `unit`. elapsed: seconds at work, pauses left out.
+    done, total: pieces of work, counted in `unit`. worked: the share of the work that is done,
+    where pieces differ too much to be counted. elapsed: seconds at work, pauses left out.
     eta: seconds left, None while unknown. metrics: the newest value of each measured quantity.
     best_loss, best_eval_loss: the lowest of training and of validation so far.
     lines: what it told people, as (kind, code, values). details: of the newest progress.
@@ -29,6 +51,7 @@ class Standing:
     done: float = 0
     total: float = 0
     unit: str = ""
+    worked: float | None = None
     elapsed: float = 0.0
     eta: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
@@ -41,7 +64,7 @@ class Standing:
     _since: float | None = None
     _last: float = 0.0
     _last_work: float = 0.0
-    _pace_from: tuple[float, float] | None = None
+    _pace: Pace = field(default_factory=Pace)
 
     def read(self) -> "Standing":
         """Take in what was said since the last time; returns itself."""
@@ -62,6 +85,8 @@ class Standing:
         """Between 0 and 1."""
         if self.state == "finished":
             return 1.0
+        if self.worked is not None:
+            return min(1.0, self.worked)
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     def texts(self) -> list[tuple[str, str]]:
@@ -86,7 +111,7 @@ class Standing:
             # A killed process says no last word; the next start ends its time at work.
             self._before += max(0.0, self._last_work - self._since)
         self._since = self._last if state == "running" else None
-        self._pace_from = None
+        self._pace = Pace()
         self._last_work = self._last
 
     def _progress(self, event: Event) -> None:
@@ -96,7 +121,8 @@ class Standing:
             k: v for k, v in event.items() if k not in ("kind", "time", "done", "total", "unit")
         }
         self.details = rest
-        self._measure_pace()
+        self.worked = rest.pop("share", None)
+        self.eta = self._pace.left(self._last, event)
 
     def _metric(self, event: Event) -> None:
         self._last_work = self._last
@@ -110,17 +136,8 @@ class Standing:
         if "eta" in values:
             self.eta = values["eta"]
         else:
-            self._measure_pace()
-
-    def _measure_pace(self) -> None:
-        if self._pace_from is None or self.done < self._pace_from[1]:
-            self._pace_from = (self._last, self.done)
-            self.eta = None
-            return
-        start, done = self._pace_from
-        took = self._last - start
-        if took >= _PACE_SECONDS and self.done > done:
-            self.eta = took / (self.done - done) * max(0.0, self.total - self.done)
+            step = {"done": self.done, "total": self.total}
+            self.eta = self._pace.left(self._last, step)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from custom_ai.documents import library, reader
 from custom_ai.documents.library import Added
+from custom_ai.documents.reader_process import ReaderProcess, Watch
 from custom_ai.errors import Stopped, UserError
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
@@ -304,14 +305,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("Text über die Wohnung")
-    read = reader.read
+    read = ReaderProcess.read
 
-    def slowly(wanted: Path) -> reader.Parsed:
-        parsed = read(wanted)
+    def slowly(process: ReaderProcess, wanted: Path, watch: Watch | None = None) -> reader.Parsed:
+        parsed = read(process, wanted, watch)
         wanted.write_text("Inzwischen ein anderer Text")
         return parsed
 
-    monkeypatch.setattr(reader, "read", slowly)
+    monkeypatch.setattr(ReaderProcess, "read", slowly)
     assert add(path).failed[0]["error"]["code"] == "documents.changed_while_reading"
     assert library.list_all(a_project) == []
 
