@@ -153,7 +153,7 @@ class _Cutter:
         exact = bisect_left(self.bounds, chunk.end) - self.overlap
         self._know(exact + SLACK)
         for number in range(exact, exact + SLACK + 1):
-            start = self._after_spaces(self.bounds[max(number, 0)])
+            start = self._after_spaces(self.bounds[max(number, 0)], chunk.end)
             if self._begins_word(start) and self._fits(start, chunk):
                 return start
         return self._nearest(exact, chunk)
@@ -181,8 +181,8 @@ class _Cutter:
         count = self.tokens.count(self.text[start : chunk.end])
         return self.overlap - SLACK <= count <= self.overlap
 
-    def _after_spaces(self, offset: int) -> int:
-        while offset < len(self.text) and self.text[offset].isspace():
+    def _after_spaces(self, offset: int, limit: int) -> int:
+        while offset < limit and self.text[offset].isspace():
             offset += 1
         return offset
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from custom_ai.documents import readers
 from custom_ai.errors import UserError
 
-MAX_BYTES = 200_000_000
+MAX_BYTES = 300_000_000
 # Characters; some 40,000 pages.
 MAX_TEXT = 100_000_000
 

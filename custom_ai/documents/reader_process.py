@@ -30,8 +30,12 @@ Event = dict[str, Any]
 Watch = Callable[[int, int], None]
 
 _TICK_SECONDS = 0.1
+# Until the child can begin at all; much on a busy machine, where that takes a second.
+_START_SECONDS = 60.0
 # The child ends itself when its time is over, and says where it hung; only then do we.
 _GRACE_SECONDS = 1.0
+# A child that had more than this share of its memory and dies wanted more than all of it.
+_NEAR = 0.5
 # A child that holds more than this between two files is replaced by a fresh one.
 _GROWN = 300_000_000
 # How many pieces of a text may wait for us; more would only take memory twice.
@@ -150,6 +154,7 @@ class _Child:
         )
         self._measured = psutil.Process(self._process.pid)
         self._peak = 0
+        self._ready = False
         self._started = self._moved = self._checked = 0.0
         self._events: queue.Queue[Event | None] = queue.Queue(_MOST_WAITING)
         self._hearing = threading.Thread(target=self._hear, daemon=True)
@@ -175,6 +180,9 @@ class _Child:
                 if event is None:
                     raise self._last_word(path)
                 self._moved = time.monotonic()
+                if "ready" in event:
+                    self._ready, self._started = True, self._moved
+                    continue
                 if "page" not in event:
                     return event
                 place = (event["page"], event["of"])
@@ -215,6 +223,8 @@ class _Child:
 
     def _is_late(self, grace: float) -> bool:
         now = time.monotonic()
+        if not self._ready:
+            return now - self._started > _START_SECONDS
         late_page = now - self._moved > self._limits.page_seconds + grace
         return late_page or now - self._started > self._limits.seconds + grace
 
@@ -227,7 +237,7 @@ class _Child:
         if words == "SIGXCPU" or self._is_late(-0.5):
             return self._too_slow(path, words)
         # Nobody but the system, when its memory is at an end, kills so.
-        if words == "SIGKILL" or self._peak > 0.7 * self._limits.memory:
+        if words == "SIGKILL" or self._peak > _NEAR * self._limits.memory:
             return self._too_much_memory(path, words)
         return self._explained("documents.broke_reader", path, words)
 

@@ -3,7 +3,7 @@
 Usage: python -m custom_ai.documents.reader_worker LIMITS
 
 LIMITS is a JSON object, see `reader_process.Limits`. JSON lines on stdin: {"path": file}. JSON lines
-on stdout, for each file: {"page", "of"} now and then; {"text"}, {"pages"} and {"headings"} as often
+on stdout: {"ready"} once, then for each file: {"page", "of"} now and then; {"text"}, {"pages"} and {"headings"} as often
 as their size demands, then {"media_type"}; or {"failed": code, "values", "spent"}, where `spent`
 says that this process should not read another one. The process ends when stdin does, so it can't
 outlive a parent that was killed.
@@ -46,21 +46,31 @@ class _Answer:
 
     def give(self) -> None:
         """Read the file and say all of it, or what went wrong."""
+        found, spent = self._read()
+        if isinstance(found, UserError):
+            self._say({"failed": found.code, "values": found.values, "spent": spent})
+        else:
+            self._say_parsed(found)
+
+    def _read(self) -> tuple[reader.Parsed | UserError, bool]:
+        """The text or the failure, and whether this process should read another file then.
+
+        When it returns, what was read of a file that filled the memory is gone.
+        """
         _limit_processor(self._limits["seconds"])
         try:
             self._wind_up()
-            parsed = reader.read(self._path, self._on_page)
-            self._say_parsed(parsed)
+            return reader.read(self._path, self._on_page), False
         except UserError as error:
-            self._fail(error, spent=False)
+            return error.with_traceback(None), False
         except MemoryError:
             limit = self._limits["memory"] // 1_000_000
-            error = UserError("documents.too_much_memory", name=self._path.name, limit=limit)
-            self._fail(error, spent=True)
+            name = self._path.name
+            return UserError("documents.too_much_memory", name=name, limit=limit), True
         except Exception as error:
             # To the log. A file that does this to a reader is damaged, or as good as that.
             traceback.print_exception(error)
-            self._fail(self._as_damage(error), spent=True)
+            return self._as_damage(error), True
         finally:
             faulthandler.cancel_dump_traceback_later()
 
@@ -93,13 +103,14 @@ class _Answer:
         damage = UserError("documents.corrupt", name=self._path.name, reason=reason)
         return from_exception(error) or damage
 
-    def _fail(self, error: UserError, spent: bool) -> None:
-        self._say({"failed": error.code, "values": error.values, "spent": spent})
-
     def _say(self, event: Json) -> None:
-        # Half of a surrogate pair is no character: "?" stands for it, one for one.
-        self._stream.write(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._stream.flush()
+        _say(self._stream, event)
+
+
+def _say(stream: BinaryIO, event: Json) -> None:
+    # Half of a surrogate pair is no character: "?" stands for it, one for one.
+    stream.write(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    stream.flush()
 
 
 def main(limits: Json) -> None:
@@ -112,8 +123,15 @@ def main(limits: Json) -> None:
     wishes: queue.Queue[Json] = queue.Queue()
     threading.Thread(target=_listen, args=(wishes,), daemon=True).start()
     _limit_memory(limits["memory"])
-    while True:
-        _Answer(Path(wishes.get()["path"]), limits, stream).give()
+    _say(stream, {"ready": True})
+    try:
+        while True:
+            _Answer(Path(wishes.get()["path"]), limits, stream).give()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Without waiting for the thread that listens.
+        os._exit(1)
 
 
 def _listen(wishes: "queue.Queue[Json]") -> None:
