@@ -1,5 +1,6 @@
 """What a file really is, by its first bytes, whatever its name says."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,9 @@ _MAGIC = (
     (b"\x7fELF", "ELF"),
     (b"MZ\x90\0", "EXE"),
 )
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html)\b", re.I | re.S
+)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _INSIDE_ZIP = (
     ("word/document.xml", "DOCX"),
@@ -29,13 +33,16 @@ _INSIDE_ZIP = (
 
 
 def expect(path: Path, kind: str) -> None:
-    """Raise UserError unless the file is of the kind ("PDF", "DOCX", "text") its name promises."""
+    """Raise UserError unless the file is of the kind its name promises.
+
+    kind: "PDF", "DOCX", "EPUB", "HTML" (for which any text will do) or "text" (which HTML is, too).
+    """
     found = kind_of(path)
     if found == "encrypted":
         raise UserError("documents.password", name=path.name)
-    if found == kind:
+    if found == kind or {found, kind} == {"text", "HTML"}:
         return
-    if kind == "text":
+    if kind == "text" or (kind == "HTML" and found == "unknown"):
         if found == "unknown":
             raise UserError("documents.binary", name=path.name)
         raise UserError("documents.not_text", name=path.name, found=found)
@@ -48,7 +55,7 @@ def expect(path: Path, kind: str) -> None:
 
 
 def kind_of(path: Path) -> str:
-    """Name the kind: "PDF", "DOCX", "PNG" …, "encrypted", "text", or "unknown" for other bytes."""
+    """Name the kind: "PDF", "DOCX", "PNG" …, "encrypted", "HTML", "text"; "unknown" for others."""
     with open(path, "rb") as stream:
         head = stream.read(65536)
     for magic, kind in _MAGIC:
@@ -59,7 +66,7 @@ def kind_of(path: Path) -> str:
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(path)
     if looks_like_text(head):
-        return "text"
+        return "HTML" if _HTML.match(head) else "text"
     # Some programs write a few lines before the header of a PDF.
     return "PDF" if b"%PDF-" in head[:1024] else "unknown"
 
