@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
+from custom_ai.documents import tables
+
 # What stands at the edge of this share of the pages is a running header or footer.
 RUNNING_SHARE = 0.6
 _EDGE_LINES = 3
@@ -19,7 +21,7 @@ _PARAGRAPH_GAP = 1.3
 _OTHER_SIZE = 1.15
 
 # PDFium marks a hyphen that ends a line with one of these.
-_HYPHEN_MARK = re.compile("[\x02\ufffe]")
+HYPHEN_MARK = re.compile("[\x02\ufffe]")
 _NUMBER = re.compile(r"\b(?:\d+|[ivxlc]+)\b", re.IGNORECASE)
 _FIRST_NUMBER = re.compile(r"\W*(\d+|[ivxlc]+)\b", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"\b(\d+|[ivxlc]+)(?:\s?/\s?\d+)?\W*$", re.IGNORECASE)
@@ -40,14 +42,18 @@ _ENDS_PARAGRAPH = tuple('.!?:…”“"»)')
 class Line:
     """One line of a page and, in points from the page's lower edge, where it stands.
 
-    bottom and size belong to its first character; last_bottom to its last, since a line that
-    goes on after a hyphen reaches down to the next one.
+    bottom, left and size belong to its first character; last_bottom and right to its last, since a
+    line that goes on after a hyphen reaches down to the next one. columns: of a row of a table (a
+    line of Markdown), where its columns end.
     """
 
     text: str
     bottom: float
     last_bottom: float
     size: float
+    left: float = 0.0
+    right: float = 0.0
+    columns: tuple[int, ...] = ()
 
     @property
     def top(self) -> float:
@@ -189,13 +195,18 @@ def flow(pages: Sequence[Page]) -> Flow:
     page_starts: list[int] = []
     line_starts: list[list[int]] = []
     last: Line | None = None
+    head: Line | None = None
     for page in pages:
         typical = _usual_gap(list(_gaps(page)), usual)
         page_starts.append(length)
         line_starts.append([])
         for number, line in enumerate(page):
             text = _clean(line.text)
-            between = _between(last, line, typical, new_page=number == 0) if parts else ""
+            goes_on = _goes_on(head, last, line)
+            between = "\n" if goes_on else _between(last, line, typical, new_page=number == 0)
+            if line.columns and not goes_on:
+                head = line
+                text += f"\n{tables.rule(len(line.columns) - 1)}"
             if number == 0:
                 page_starts[-1] = length + len(between)
             line_starts[-1].append(length + len(between))
@@ -213,6 +224,8 @@ def _clean(text: str) -> str:
 
 def _gaps(page: Page) -> Iterator[float]:
     for above, below in itertools.pairwise(page):
+        if above.columns or below.columns:
+            continue
         gap = above.last_bottom - below.bottom
         if 0.5 * below.size < gap < 3 * below.size:
             yield gap
@@ -222,11 +235,26 @@ def _usual_gap(gaps: list[float], otherwise: float) -> float:
     return median_low(gaps) if len(gaps) >= 5 or (gaps and not otherwise) else otherwise
 
 
+def _goes_on(head: Line | None, above: Line | None, below: Line) -> bool:
+    """Whether a line is another row of the same table, also on the next page."""
+    if (
+        head is None
+        or above is None
+        or not above.columns
+        or len(above.columns) != len(below.columns)
+    ):
+        return False
+    same = all(abs(one - two) <= 3 for one, two in zip(above.columns, below.columns, strict=True))
+    return same and below.text != head.text
+
+
 def _between(above: Line | None, below: Line, typical: float, new_page: bool) -> str:
     if above is None:
         return ""
+    if above.columns or below.columns:
+        return "\n\n"
     end, begin = above.text.rstrip()[-1:], below.text.lstrip()[:1]
-    if _HYPHEN_MARK.match(end) and begin.isalpha():
+    if HYPHEN_MARK.match(end) and begin.isalpha():
         return ""
     gap = above.last_bottom - below.bottom
     # On a new page or in a new column the gap says nothing; the words must.
@@ -247,7 +275,7 @@ def _without_hyphens(marked: Flow) -> Flow:
     ends: list[int] = []  # where each mark ends in the marked text
     shifts = [0]  # by how much what follows has moved
     done = 0
-    for match in _HYPHEN_MARK.finditer(text):
+    for match in HYPHEN_MARK.finditer(text):
         before = _LAST_PART.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
         after = _FIRST_PART.match(text, match.end())
         instead = _hyphen(before[0] if before else "", after[0] if after else "", known)

@@ -41,23 +41,31 @@ def locate(bookmarks: Sequence[Bookmark], pages: Sequence[Page], flow: Flow) -> 
     """Each bookmark as a heading: at the line that says its title, else where it points to."""
     found = []
     floor = 0
+    ends: dict[int, list[str]] = {}
     for bookmark in bookmarks:
         title = re.sub(r"\s+", " ", bookmark.title.replace("\0", "")).strip()
         if not title or not 0 <= bookmark.page < len(pages):
             continue
-        offset = _offset(bookmark, title, pages[bookmark.page], flow, floor)
+        page = pages[bookmark.page]
+        if bookmark.page not in ends:
+            ends[bookmark.page] = [_end(line.text) for line in page]
+        offset = _offset(bookmark, title, page, ends[bookmark.page], flow, floor)
         found.append(Heading(offset, bookmark.level + 1, title))
         floor = max(floor, offset + 1)
     # The sort keeps the outline's order where two entries point to the same place.
     return sorted(found, key=lambda heading: heading.offset)
 
 
-def _offset(bookmark: Bookmark, title: str, page: Page, flow: Flow, floor: int) -> int:
+def _offset(
+    bookmark: Bookmark, title: str, page: Page, ends: Sequence[str], flow: Flow, floor: int
+) -> int:
     starts = flow.lines[bookmark.page]
     if not page:
         return flow.pages[bookmark.page]
     wanted = {_plain(title), _plain(_NUMBERING.sub("", title))} - {""}
-    matches = [number for number in range(len(page)) if _says(page, number, wanted)]
+    # Whatever says the title begins with a line whose end stands in it: that is quickly seen.
+    likely = [n for n, end in enumerate(ends) if any(end in words for words in wanted)]
+    matches = [number for number in likely if _says(page, number, wanted)]
     if bookmark.top is not None:
         top = bookmark.top
         number = min(
@@ -83,6 +91,10 @@ def _says(page: Page, number: int, wanted: set[str]) -> bool:
         if len(_plain(joined)) > longest + 20:
             return False
     return False
+
+
+def _end(text: str) -> str:
+    return _plain(_NUMBERING.sub("", text))[-6:]
 
 
 def _plain(text: str) -> str:
@@ -121,7 +133,12 @@ def _large_lines(page: Page, limit: float) -> Iterator[tuple[int, float, str]]:
             words.append(page[number].text.strip())
             number += 1
         title = " ".join(words)
-        if size < limit or len(title) > _LONGEST_TITLE or not re.search(r"[^\W\d_]{2}", title):
+        if (
+            page[first].columns
+            or size < limit
+            or len(title) > _LONGEST_TITLE
+            or not re.search(r"[^\W\d_]{2}", title)
+        ):
             continue
         if not _CONTENTS_LINE.search(title):
             yield first, size, title

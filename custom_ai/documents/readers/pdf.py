@@ -3,12 +3,15 @@
 import math
 import threading
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from custom_ai.documents import layout, outline, signature
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
+from custom_ai.documents import layout, outline, ruled, signature, strokes
+from custom_ai.documents.reader import Parsed
 from custom_ai.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,8 +19,11 @@ if TYPE_CHECKING:
 
 # With fewer characters than this per page, and pictures, a PDF is a scan.
 SCANNED_BELOW = 20
+<<<<<<< HEAD
 # With so many pages open, PDFium holds some 30 MB.
 _PAGES_AT_ONCE = 500
+=======
+>>>>>>> 00c9ad5 (Ruled tables of a PDF keep their rows and columns)
 # PDFium must not be used by two threads at once.
 _LOCK = threading.Lock()
 
@@ -79,14 +85,14 @@ def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:
     page = document[number]
     words = page.get_textpage()
 
-    def place(index: int) -> tuple[float, float]:
-        """Lower edge and font size of the character at a place in the text."""
+    def place(index: int) -> tuple[float, float, float, float]:
+        """Left, lower and right edge and font size of the character at a place in the text."""
         character = max(pdfium.FPDFText_GetCharIndexFromTextIndex(words, index), 0)
         matrix = pdfium.FS_MATRIX()
         pdfium.FPDFText_GetMatrix(words, character, matrix)
         scale = math.hypot(matrix.b, matrix.d) or 1.0
-        bottom = words.get_charbox(character, loose=True)[1]
-        return bottom, scale * pdfium.FPDFText_GetFontSize(words, character)
+        left, bottom, right, _ = words.get_charbox(character, loose=True)
+        return left, bottom, right, scale * pdfium.FPDFText_GetFontSize(words, character)
 
     found = []
     start = 0
@@ -96,9 +102,12 @@ def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:
         if inner := text.strip():
             first = start + len(text) - len(text.lstrip())
             last = first + len(inner.encode("utf-16-le", "replace")) // 2 - 1
-            bottom, size = place(first)
-            found.append(layout.Line(text.rstrip(), bottom, place(last)[0], size))
+            left, bottom, _, size = place(first)
+            _, last_bottom, right, _ = place(last)
+            found.append(layout.Line(text.rstrip(), bottom, last_bottom, size, left, right))
         start += units + 2
+    if drawn := strokes.of(page):
+        found = ruled.with_tables(found, drawn, partial(strokes.words_in, words))
     words.close()
     page.close()
     return found
