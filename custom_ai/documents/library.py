@@ -89,10 +89,14 @@ def add(
         for file in found:
             advance.next_file()
             try:
-                _add_file(db, project, file, read, cutting, advance, result)
+                parsed = _add_file(db, project, file, read, cutting, advance, result)
             except (UserError, OSError, MemoryError) as error:
                 result.failed.append(_failure(project, file.path, _explain(error)))
                 step.warn("documents.log.failed", file=file.filename, reason=_explain(error))
+            else:
+                if parsed and parsed.unread:
+                    n, of = len(parsed.unread), len(parsed.pages or ())
+                    step.warn("documents.log.unread_pages", file=file.filename, unread=n, pages=of)
         advance.done()
     return result
 
@@ -171,7 +175,8 @@ def _add_file(
     cutting: _Cutting,
     advance: Advance,
     result: Added,
-) -> None:
+) -> reader.Parsed | None:
+    """Add one file; returns what was read, None where the project holds it already."""
     reader_name, _ = reader.reader_for(file.path)
     # Before anything reads all its bytes.
     reader.check(file.path)
@@ -179,7 +184,7 @@ def _add_file(
     digest = _sha256(file.path)
     if _is_unchanged(db, project, file, digest, cutting.identity, reader_name):
         result.unchanged += 1
-        return
+        return None
     parsed = read(file.path)
     if _fingerprint(file.path) != before:
         raise UserError("documents.changed_while_reading", name=file.path.name)
@@ -187,6 +192,7 @@ def _add_file(
     _store(db, project, content)
     result.added += 1
     result.chunks += len(content.chunks)
+    return parsed
 
 
 def _is_unchanged(
@@ -239,6 +245,7 @@ class _Content:
         first = piece.start + len(inner) - len(inner.lstrip())
         last = piece.start + max(1, len(inner.rstrip())) - 1
         return {
+            **parsed.pictures(piece.start, piece.end),
             "char_start": piece.start,
             "char_end": piece.end,
             "page_start": parsed.page(min(first, last)),

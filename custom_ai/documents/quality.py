@@ -29,7 +29,8 @@ class Quality:
 
     damaged: share of characters that stand for none. letters: share of letters among what is no
     space. word_length: mean, in characters. empty_pages: pages no chunk touches, at least; None
-    where the format has no pages. language: "de", "en", or "" when it is neither.
+    where the format has no pages. recognised, unread: numbers of the pages that are pictures: whose
+    text was recognised (OCR), and of which nothing was read. language: "de", "en", or "" when it is neither.
     reasons: keys of the texts that say why it should be looked at; none for a good one.
     """
 
@@ -40,6 +41,8 @@ class Quality:
     letters: float
     word_length: float
     empty_pages: int | None
+    recognised: tuple[int, ...]
+    unread: tuple[int, ...]
     language: str
     reasons: tuple[str, ...]
 
@@ -57,7 +60,13 @@ def quality(project: Project) -> dict[int, Quality]:
     with database.connect(project.database) as db:
         chunks = _chunks(db)
         rows = db.execute("SELECT id, text, n_pages, language FROM sources ORDER BY id")
-        return {row["id"]: _judge(row, *chunks.get(row["id"], (0.0, set()))) for row in rows}
+        pictures = _pictures(db)
+        return {
+            row["id"]: _judge(
+                row, *chunks.get(row["id"], (0.0, set())), pictures.get(row["id"], {})
+            )
+            for row in rows
+        }
 
 
 def _chunks(db: sqlite3.Connection) -> dict[int, tuple[float, set[int]]]:
@@ -77,7 +86,21 @@ def _chunks(db: sqlite3.Connection) -> dict[int, tuple[float, set[int]]]:
     return {source: (tokens / n, pages) for source, (tokens, n, pages) in totals.items()}
 
 
-def _judge(row: sqlite3.Row, tokens: float, pages: set[int]) -> Quality:
+def _pictures(db: sqlite3.Connection) -> dict[int, dict[str, set[int]]]:
+    """For each document that has any, the pages that are pictures, as its chunks name them."""
+    found: dict[int, dict[str, set[int]]] = {}
+    for kind in ("recognised", "unread"):
+        for row in db.execute(
+            "SELECT DISTINCT source_id, value FROM documents,"
+            f" json_each(metadata, '$.{kind}_pages')"
+        ):
+            found.setdefault(row["source_id"], {}).setdefault(kind, set()).add(row["value"])
+    return found
+
+
+def _judge(
+    row: sqlite3.Row, tokens: float, pages: set[int], pictures: dict[str, set[int]]
+) -> Quality:
     text, n_pages = row["text"], row["n_pages"]
     part = _spread(text)
     words = part.split()
@@ -93,6 +116,8 @@ def _judge(row: sqlite3.Row, tokens: float, pages: set[int]) -> Quality:
         "documents.quality.little_text": bool(n_pages)
         and len(text) < _FEWEST_CHARACTERS_A_PAGE * n_pages,
         "documents.quality.empty_pages": bool(empty) and empty > _MOST_EMPTY_PAGES * n_pages,
+        "documents.quality.recognised": "recognised" in pictures,
+        "documents.quality.unread": "unread" in pictures,
     }
     return Quality(
         document=row["id"],
@@ -102,6 +127,8 @@ def _judge(row: sqlite3.Row, tokens: float, pages: set[int]) -> Quality:
         letters=letters,
         word_length=word_length,
         empty_pages=empty,
+        recognised=tuple(sorted(pictures.get("recognised", ()))),
+        unread=tuple(sorted(pictures.get("unread", ()))),
         language=row["language"],
         reasons=tuple(key for key, found in signs.items() if found),
     )

@@ -41,16 +41,39 @@ class Parsed:
     text: the whole document, lines ended by "\\n"; every offset counts its characters.
     pages: where each page starts in the text, or None where the format has no pages.
     headings: in the order of the text.
+    recognised, unread: numbers, from 1, of the pages that are pictures: those whose text was
+    recognised in them (OCR), and those of which nothing could be read.
     """
 
     text: str
     pages: Sequence[int] | None
     headings: Sequence[Heading]
     media_type: str
+    recognised: Sequence[int] = ()
+    unread: Sequence[int] = ()
 
     def page(self, offset: int) -> int | None:
         """The number, from 1, of the page that holds the character at `offset`."""
         return None if self.pages is None else max(1, bisect_right(self.pages, offset))
+
+    def pictures(self, start: int, end: int) -> dict[str, list[int]]:
+        """Which pages that are pictures the text between two offsets touches, by kind.
+
+        Keys: "recognised_pages" and "unread_pages", those that are not empty.
+        """
+        found = {"recognised_pages": self.recognised, "unread_pages": self.unread}
+        touched = {
+            kind: [page for page in pages if self._touches(page, start, end)]
+            for kind, pages in found.items()
+        }
+        return {kind: pages for kind, pages in touched.items() if pages}
+
+    def _touches(self, page: int, start: int, end: int) -> bool:
+        """Whether a page, which may be empty, has a place in a part of the text."""
+        begins = [*(self.pages or ()), len(self.text)]
+        first, last = begins[page - 1], max(begins[page - 1], begins[page] - 1)
+        # An empty page at the very end has its place at the last character.
+        return min(first, len(self.text) - 1) < end and last >= start
 
     def heading_path(self, offset: int) -> list[str]:
         """The titles in force at `offset`, from the outermost to the innermost."""

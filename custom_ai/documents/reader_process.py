@@ -114,6 +114,7 @@ class _Received:
         self._pages: list[int] | None = None
         self._headings: list[Heading] = []
         self._media_type = ""
+        self._pictures: tuple[list[int], list[int]] = ([], [])
         self._error: UserError | None = None
         self.spent = False
 
@@ -133,15 +134,18 @@ class _Received:
             case {"failed": code, "values": values, "spent": spent}:
                 self._error, self.spent = UserError(code, **values), spent
                 return True
-            case {"media_type": media_type}:
+            case {"media_type": media_type, "recognised": recognised, "unread": unread}:
                 self._media_type = media_type
+                self._pictures = (recognised, unread)
                 return True
         return False
 
     def parsed(self) -> Parsed:
         if self._error:
             raise self._error
-        return Parsed("".join(self._text), self._pages, self._headings, self._media_type)
+        return Parsed(
+            "".join(self._text), self._pages, self._headings, self._media_type, *self._pictures
+        )
 
 
 class _Child:

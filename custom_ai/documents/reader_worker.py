@@ -3,8 +3,9 @@
 Usage: python -m custom_ai.documents.reader_worker LIMITS
 
 LIMITS is a JSON object, see `reader_process.Limits`. JSON lines on stdin: {"path": file}. JSON lines
-on stdout: {"ready"} once, then for each file: {"page", "of"} now and then; {"text"}, {"pages"} and {"headings"} as often
-as their size demands, then {"media_type"}; or {"failed": code, "values", "spent"}, where `spent`
+on stdout: {"ready"} once, then for each file: {"page", "of"} now and then; {"text"}, {"pages"} and
+{"headings"} as often as their size demands, then {"media_type", …}; or {"failed": code, "values",
+"spent"}, where `spent`
 says that this process should not read another one. The process ends when stdin does, so it can't
 outlive a parent that was killed.
 """
@@ -94,7 +95,8 @@ class _Answer:
                 self._say({"pages": parsed.pages[start : start + _LIST_PIECE]})
         for start in range(0, len(parsed.headings), _LIST_PIECE):
             self._say({"headings": parsed.headings[start : start + _LIST_PIECE]})
-        self._say({"media_type": parsed.media_type})
+        pictures = {"recognised": parsed.recognised, "unread": parsed.unread}
+        self._say({"media_type": parsed.media_type, **pictures})
 
     def _as_damage(self, error: Exception) -> UserError:
         if isinstance(error, FileNotFoundError):

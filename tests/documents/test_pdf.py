@@ -93,13 +93,6 @@ def test_where_everything_is_large_nothing_is_a_heading(make_pdf: MakePdf) -> No
     assert list(reader.read(make_pdf("a.pdf", [lines])).headings) == []
 
 
-def test_a_scanned_file_asks_for_text_recognition(make_pdf: MakePdf) -> None:
-    with pytest.raises(UserError) as caught:
-        reader.read(make_pdf("scan.pdf", [[], []], image=True))
-    assert caught.value.code == "documents.scanned"
-    assert "OCR" in caught.value.hint
-
-
 def test_pictures_beside_text_are_no_scan(make_pdf: MakePdf) -> None:
     assert "Werktag" in reader.read(make_pdf("a.pdf", [PROSE], image=True)).text
 

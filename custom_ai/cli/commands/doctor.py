@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from custom_ai import __version__, hardware
 from custom_ai.cli.arguments import Parsers, command
 from custom_ai.cli.outcome import Outcome, table
+from custom_ai.documents import ocr
 from custom_ai.documents import reader as readers
 from custom_ai.export import exporter as exporters
 from custom_ai.hardware import GIB
@@ -41,12 +43,15 @@ def _doctor(args: argparse.Namespace) -> Outcome:
         "engines": _look(engines),
         "exporters": _look(exporters),
     }
+    tesseract = ocr.find()
     missing = [
         {"kind": kind, "name": part["name"], "reason": part["unavailable"]}
         for kind, found in parts.items()
         for part in found
         if not part["available"]
     ]
+    if tesseract is None:
+        missing.append({"kind": "ocr", "name": "tesseract", "reason": t("hardware.ocr_missing")})
     data = {
         "version": __version__,
         "home": str(home()),
@@ -54,9 +59,10 @@ def _doctor(args: argparse.Namespace) -> Outcome:
         "memory": {"total": machine.ram, "free": machine.ram_free},
         "disk": {"free": machine.disk_free},
         **parts,
+        "ocr": asdict(tesseract) if tesseract else None,
         "missing": missing,
     }
-    return Outcome(data, _as_text(machine, parts))
+    return Outcome(data, _as_text(machine, parts, tesseract))
 
 
 def _look(kind: _Kind) -> list[dict[str, Any]]:
@@ -67,7 +73,11 @@ def _look(kind: _Kind) -> list[dict[str, Any]]:
     return found
 
 
-def _as_text(machine: hardware.Hardware, parts: dict[str, list[dict[str, Any]]]) -> str:
+def _as_text(
+    machine: hardware.Hardware,
+    parts: dict[str, list[dict[str, Any]]],
+    tesseract: ocr.Tesseract | None,
+) -> str:
     device = machine.device
     memory = f", {device.memory / GIB:.0f} GB" if device.memory else ""
     rows: list[tuple[str, str]] = [
@@ -83,6 +93,8 @@ def _as_text(machine: hardware.Hardware, parts: dict[str, list[dict[str, Any]]])
         for number, part in enumerate(found):
             state = "✓" if part["available"] else f"✗ {part['unavailable']}"
             rows.append((t(f"hardware.{kind}") if number == 0 else "", f"{part['name']} {state}"))
+    state = f"✓ {tesseract.languages}" if tesseract else f"✗ {t('hardware.ocr_missing')}"
+    rows.append((t("hardware.ocr"), f"Tesseract {state}"))
     warnings = [f"! {w.message}\n  → {w.advice}" for w in machine.warnings]
     return "\n\n".join([table(rows), *warnings])
 

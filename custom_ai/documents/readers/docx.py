@@ -25,7 +25,7 @@ class DocxReader:
     """Reads Word documents (.docx)."""
 
     suffixes = (".docx",)
-    version = 1
+    version = 2
 
     def unavailable(self) -> str | None:
         """None, or the package to install."""

@@ -8,31 +8,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from custom_ai.documents import layout, outline, signature
+from custom_ai.documents import layout, ocr, outline, ruled, signature, strokes
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
-from custom_ai.documents import layout, outline, ruled, signature, strokes
-from custom_ai.documents.reader import Parsed
 from custom_ai.errors import UserError
 
 if TYPE_CHECKING:
     import pypdfium2
 
-# With fewer characters than this per page, and pictures, a PDF is a scan.
+# A page with fewer characters than this, and pictures on this share of it, is a scan.
 SCANNED_BELOW = 20
-<<<<<<< HEAD
+_PICTURE = 0.5
 # With so many pages open, PDFium holds some 30 MB.
 _PAGES_AT_ONCE = 500
-=======
->>>>>>> 00c9ad5 (Ruled tables of a PDF keep their rows and columns)
 # PDFium must not be used by two threads at once.
 _LOCK = threading.Lock()
 
 
 class PdfReader:
-    """Reads PDF files that hold text."""
+    """Reads PDF files; pages that are pictures with the help of Tesseract, where it is there."""
 
     suffixes = (".pdf",)
-    version = 1
+    version = 2
 
     def unavailable(self) -> str | None:
         """None, or the package to install."""
@@ -48,23 +44,40 @@ class PdfReader:
 def _read(path: Path, on_page: OnPage) -> Parsed:
     import pypdfium2
 
+    recognised: list[int] = []
+    unread: list[int] = []
     try:
-        pages = list(_pages(path, on_page))
+        pages = list(_pages(path, on_page, recognised, unread))
         with pypdfium2.PdfDocument(path) as document:
             bookmarks = list(_bookmarks(document))
-            _check_for_text(document, pages, path)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise UserError("documents.password", name=path.name) from error
         raise UserError("documents.corrupt", name=path.name, reason=error) from error
+    _check_for_text(pages, len(recognised), len(unread), path)
     kept = layout.without_running_lines(pages)
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
-    return Parsed(flow.text, flow.pages, headings, "application/pdf")
+    return Parsed(flow.text, flow.pages, headings, "application/pdf", recognised, unread)
 
 
-def _pages(path: Path, on_page: OnPage) -> Iterator[list[layout.Line]]:
-    """The lines of each page."""
+def _check_for_text(
+    pages: list[list[layout.Line]], recognised: int, unread: int, path: Path
+) -> None:
+    """Raise UserError for a file that is hardly more than pictures without text."""
+    characters = sum(len(line.text) for page in pages for line in page)
+    if characters >= SCANNED_BELOW * len(pages):
+        return
+    if unread:
+        raise UserError("documents.scanned", name=path.name, pages=len(pages))
+    if recognised and not characters:
+        raise UserError("documents.nothing_recognised", name=path.name, pages=len(pages))
+
+
+def _pages(
+    path: Path, on_page: OnPage, recognised: list[int], unread: list[int]
+) -> Iterator[list[layout.Line]]:
+    """The lines of each page. Notes the numbers of those that are pictures."""
     import pypdfium2
 
     number, total = 0, 1
@@ -72,17 +85,38 @@ def _pages(path: Path, on_page: OnPage) -> Iterator[list[layout.Line]]:
         # PDFium keeps all it has read until the document is closed; so it is closed now and then.
         with pypdfium2.PdfDocument(path) as document:
             total = len(document)
-            for number in range(number, min(number + _PAGES_AT_ONCE, total)):
-                yield _lines(document, number)
+            begin = number
+            for number in range(begin, min(begin + _PAGES_AT_ONCE, total)):
+                page = document[number]
+                lines = _lines(page)
+                if sum(len(line.text) for line in lines) < SCANNED_BELOW and _is_picture(page):
+                    tesseract = ocr.find()
+                    seen = ocr.lines(tesseract, page) if tesseract else None
+                    (unread if seen is None else recognised).append(number + 1)
+                    lines = seen or lines
+                page.close()
+                yield lines
                 on_page(number + 1, total)
         number += 1
 
 
-def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:
+def _is_picture(page: "pypdfium2.PdfPage") -> bool:
+    """Whether pictures cover most of a page."""
+    import pypdfium2.raw as pdfium
+
+    covered: float = 0.0
+    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]):
+        left, bottom, right, top = picture.get_bounds()
+        # One inside of a form has its place there: it may well fill the page.
+        covered += (right - left) * (top - bottom) if not picture.level else float("inf")
+    width, height = page.get_size()
+    return bool(covered > _PICTURE * width * height)
+
+
+def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
     """The lines of one page in reading order, blank ones left out."""
     import pypdfium2.raw as pdfium
 
-    page = document[number]
     words = page.get_textpage()
 
     def place(index: int) -> tuple[float, float, float, float]:
@@ -109,7 +143,6 @@ def _lines(document: "pypdfium2.PdfDocument", number: int) -> list[layout.Line]:
     if drawn := strokes.of(page):
         found = ruled.with_tables(found, drawn, partial(strokes.words_in, words))
     words.close()
-    page.close()
     return found
 
 
@@ -124,19 +157,6 @@ def _bookmarks(document: "pypdfium2.PdfDocument") -> Iterator[outline.Bookmark]:
         mode, place = target.get_view()
         top = place[1] if mode == pdfium.PDFDEST_VIEW_XYZ and len(place) > 1 else None
         yield outline.Bookmark(entry.get_title(), entry.level, page, top)
-
-
-def _check_for_text(
-    document: "pypdfium2.PdfDocument", pages: list[list[layout.Line]], path: Path
-) -> None:
-    import pypdfium2.raw as pdfium
-
-    characters = sum(len(line.text) for page in pages for line in page)
-    if characters >= SCANNED_BELOW * len(pages):
-        return
-    for page in document:
-        if next(iter(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE])), None):
-            raise UserError("documents.scanned", name=path.name, pages=len(pages))
 
 
 reader = PdfReader()
