@@ -26,6 +26,7 @@ def page(number: int) -> list[object]:
         (f"Der Mieter aus {TOWNS[number]} darf schriftlich kündigen. Über die Größe", 12, 700),
         ("der Wohnung und den Zustand der Räume führen beide Seiten Proto-", 12, 685),
         (f"koll. Die Schlüssel bleiben danach in {TOWNS[number]} beim Vermieter.", 12, 670),
+        (f"Das gilt in {TOWNS[number]} auch für den Keller und die Garage.", 12, 655),
     ]
 
 
