@@ -1,20 +1,15 @@
-"""From lines on pages to running text: no page headers, no line-end hyphens, real paragraphs."""
+"""From lines on pages to running text: no line-end hyphens, real paragraphs, whole tables."""
 
 import itertools
 import re
 import unicodedata
 from bisect import bisect_left
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
 from custom_ai.documents import tables
 
-# What stands at the edge of this share of the pages is a running header or footer.
-RUNNING_SHARE = 0.6
-_EDGE_LINES = 3
-_LONGEST_RUNNING_LINE = 120
 # A gap between lines this much larger than usual begins a new paragraph.
 _PARAGRAPH_GAP = 1.3
 # Letters that differ more than this in size belong to different paragraphs.
@@ -22,9 +17,6 @@ _OTHER_SIZE = 1.15
 
 # PDFium marks a hyphen that ends a line with one of these.
 HYPHEN_MARK = re.compile("[\x02\ufffe]")
-_NUMBER = re.compile(r"\b(?:\d+|[ivxlc]+)\b", re.IGNORECASE)
-_FIRST_NUMBER = re.compile(r"\W*(\d+|[ivxlc]+)\b", re.IGNORECASE)
-_LAST_NUMBER = re.compile(r"\b(\d+|[ivxlc]+)(?:\s?/\s?\d+)?\W*$", re.IGNORECASE)
 _LEADERS = re.compile(r"(?:[ \u00a0]\.){3,}[ \u00a0]*|\.{5,}[ \u00a0]*")
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 # Bullets of fonts that don't say which character they draw.
@@ -70,117 +62,6 @@ class Flow:
     text: str
     pages: list[int]
     lines: list[list[int]]
-
-
-def without_running_lines(pages: Sequence[Page]) -> list[list[Line]]:
-    """Remove headers, footers and page numbers: what stands at the edge of most pages.
-
-    A line goes when its words, numbers apart, stand at the same edge of at least 60 % of the
-    pages (or of the left or the right ones), or when it begins or ends in a number that counts
-    the pages, at a place where such numbers stand. At least three pages must agree.
-    """
-    edges = [{top: _edge(page, top) for top in (True, False)} for page in pages]
-    repeated = _repeated(pages, edges)
-    counting = _counting(pages, edges)
-    kept = []
-    for index, page in enumerate(pages):
-        gone: set[int] = set()
-        for top, numbers in edges[index].items():
-            # From the outside inwards: behind a line that stays, everything stays.
-            for number in numbers:
-                line = page[number]
-                if _key(line, top, index) not in repeated and not counting.holds(line, index):
-                    break
-                gone.add(number)
-        kept.append([line for number, line in enumerate(page) if number not in gone])
-    return kept
-
-
-def _edge(page: Page, top: bool) -> list[int]:
-    """The outermost lines, the very outermost first."""
-    order = sorted(range(len(page)), key=lambda n: page[n].bottom, reverse=top)
-    return order[:_EDGE_LINES]
-
-
-Key = tuple[bool, int, str]
-
-
-def _key(line: Line, top: bool, index: int) -> Key:
-    return top, index % 2, _NUMBER.sub("#", line.text).strip()
-
-
-def _repeated(pages: Sequence[Page], edges: Sequence[dict[bool, list[int]]]) -> set[Key]:
-    """Which words stand at which edge of the left or right pages often enough."""
-    seen: Counter[Key] = Counter()
-    with_text: Counter[int] = Counter(index % 2 for index, page in enumerate(pages) if page)
-    for index, page in enumerate(pages):
-        seen.update(
-            {
-                _key(page[number], top, index)
-                for top, numbers in edges[index].items()
-                for number in numbers
-            }
-        )
-    found = set()
-    for top, side, words in seen:
-        here, there = seen[top, side, words], seen[top, 1 - side, words]
-        on_one_side = here >= max(3, RUNNING_SHARE * with_text[side])
-        on_both = here + there >= max(3, RUNNING_SHARE * with_text.total())
-        if on_one_side or on_both:
-            found.add((top, side, words))
-    return found
-
-
-# Roman numerals or not, and by how much the number differs from the page's index.
-Numbering = tuple[bool, int]
-
-
-@dataclass(frozen=True)
-class _Counting:
-    """The numberings of the pages that are in use, and the heights at which they stand."""
-
-    places: set[tuple[Numbering, int]]
-
-    def holds(self, line: Line, index: int) -> bool:
-        """Whether a line is, or carries, the number of its page."""
-        # The first page of a chapter has its number elsewhere, but then by itself.
-        alone = not _NUMBER.sub("", line.text).strip(" -–—·|")
-        return any(
-            (numbering, round(line.bottom)) in self.places
-            or (alone and any(numbering == known for known, _ in self.places))
-            for numbering in _numberings(line, index)
-        )
-
-
-def _counting(pages: Sequence[Page], edges: Sequence[dict[bool, list[int]]]) -> _Counting:
-    where: defaultdict[tuple[Numbering, int], set[int]] = defaultdict(set)
-    for index, page in enumerate(pages):
-        for number in {n for numbers in edges[index].values() for n in numbers}:
-            line = page[number]
-            for numbering in _numberings(line, index):
-                where[numbering, round(line.bottom)].add(index)
-    # Front matter is numbered by itself, so a numbering must be dense only where it holds.
-    return _Counting(
-        {
-            found
-            for found, on in where.items()
-            if len(on) >= max(3, RUNNING_SHARE * (max(on) - min(on) + 1))
-        }
-    )
-
-
-def _numberings(line: Line, index: int) -> Iterator[Numbering]:
-    if len(line.text) <= _LONGEST_RUNNING_LINE:
-        for match in (_FIRST_NUMBER.match(line.text), _LAST_NUMBER.search(line.text)):
-            if match and len(match[1]) < 9:
-                digits = match[1].isdecimal()
-                yield not digits, (int(match[1]) if digits else _roman(match[1])) - index
-
-
-def _roman(numeral: str) -> int:
-    values = [{"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}[letter] for letter in numeral.lower()]
-    after = [*values[1:], 0]
-    return sum(-v if v < n else v for v, n in zip(values, after, strict=True))
 
 
 def flow(pages: Sequence[Page]) -> Flow:

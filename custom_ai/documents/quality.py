@@ -30,7 +30,8 @@ class Quality:
     damaged: share of characters that stand for none. letters: share of letters among what is no
     space. word_length: mean, in characters. empty_pages: pages no chunk touches, at least; None
     where the format has no pages. recognised, unread: numbers of the pages that are pictures: whose
-    text was recognised (OCR), and of which nothing was read. language: "de", "en", or "" when it is neither.
+    text was recognised (OCR), and of which nothing was read. language: "de", "en", or "" when it
+    is neither.
     reasons: keys of the texts that say why it should be looked at; none for a good one.
     """
 

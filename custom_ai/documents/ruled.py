@@ -47,6 +47,10 @@ class _Rule(NamedTuple):
     end: float
 
 
+# Chinese and Japanese have no spaces; where one stands, a line ended.
+_BETWEEN_WIDE = re.compile(
+    "(?<=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]) (?=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])"
+)
 _AFTER_HYPHEN = re.compile(f"({HYPHEN_MARK.pattern}) ")
 # What stands in a box, with "\r\n" between lines.
 WordsIn = Callable[[Box], str]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from custom_ai.documents.layout import Line, flow, without_running_lines
+from custom_ai.documents.layout import Line, flow
 from custom_ai.documents.outline import Bookmark, locate
+from custom_ai.documents.running import without_running_lines
 
 MARK = "\ufffe"
 
@@ -91,6 +92,20 @@ def test_a_running_chapter_title_with_the_page_number_goes_although_it_changes()
     titles = ["Anfang", "Mitte", "Ende", "Anhang"]
     pages = [page(f"{titles[n // 2]} {n + 11}", *body(n)) for n in range(8)]
     assert kept(pages) == [body(n) for n in range(8)]
+
+
+def test_titles_of_sections_that_stand_apart_go_although_they_change() -> None:
+    titles = ["1.1. Die Miete", "1.1. Die Miete", "1.2. Nebenkosten", "1.2. Nebenkosten"]
+    pages = [
+        [Line(f"KAPITEL 1. WOHNEN {title}", 730, 730, 10), *page(*body(n))]
+        for n, title in enumerate([*titles, "1.3. Kaution", "1.4. Auszug"])
+    ]
+    assert kept(pages) == [body(n) for n in range(6)]
+
+
+def test_a_first_line_like_that_of_other_pages_stays_where_it_belongs_to_the_text() -> None:
+    pages = [page(f"Sehr geehrte Frau {'abcdefgh'[n]}", *body(n)) for n in range(8)]
+    assert kept(pages) == [[f"Sehr geehrte Frau {'abcdefgh'[n]}", *body(n)] for n in range(8)]
 
 
 def test_roman_numbers_of_the_front_matter_go_too() -> None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from custom_ai.documents import layout, ocr, outline, ruled, signature, strokes
+from custom_ai.documents import layout, ocr, outline, ruled, running, signature, strokes
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
 
@@ -55,7 +55,7 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
             raise UserError("documents.password", name=path.name) from error
         raise UserError("documents.corrupt", name=path.name, reason=error) from error
     _check_for_text(pages, len(recognised), len(unread), path)
-    kept = layout.without_running_lines(pages)
+    kept = running.without_running_lines(pages)
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
     return Parsed(flow.text, flow.pages, headings, "application/pdf", recognised, unread)
