@@ -222,7 +222,8 @@ def _replaced(lines: list[Line], grid: _Grid, words_in: WordsIn) -> list[Line]:
         return lines
     width = len(grid.xs) - 1
     rows = [
-        [cells.get((row, column), "") for column in range(width)] for row in range(len(grid.ys) - 1)
+        [_BETWEEN_WIDE.sub("", cells.get((row, column), "")) for column in range(width)]
+        for row in range(len(grid.ys) - 1)
     ]
     size = median(lines[number].size for number in inside)
     columns = tuple(round(x) for x in grid.xs)
