@@ -5,6 +5,9 @@ from pathlib import Path
 
 import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
+from docx.oxml import parse_xml
+from PIL import Image
 
 from custom_ai.documents import archives
 from custom_ai.documents.readers.docx import reader
@@ -75,6 +78,107 @@ def test_merged_cells_and_tables_in_tables_keep_their_words(tmp_path: Path) -> N
     assert [line.replace(" ", "") for line in lines] == ["||Kopf|", "|---|---|", "|ab|innenaußen|"]
     assert "a b" in lines[2]
     assert "innen außen" in lines[2]
+
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+SPACES = (
+    f'xmlns:w="{WORD}"'
+    ' xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    ' xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    ' xmlns:v="urn:schemas-microsoft-com:vml"'
+)
+BOX = "<w:txbxContent><w:p><w:r><w:t>Im Kasten</w:t></w:r></w:p></w:txbxContent>"
+
+
+def text_with(tmp_path: Path, *paragraphs: str) -> str:
+    """The text of a document with paragraphs given as what is inside of <w:p>."""
+    document = docx.Document()
+    body = document.element.body
+    for inner in paragraphs:
+        body.insert(len(body) - 1, parse_xml(f"<w:p {SPACES}>{inner}</w:p>"))
+    document.save(str(tmp_path / "a.docx"))
+    return reader.read(tmp_path / "a.docx").text
+
+
+def test_what_was_inserted_counts_and_what_was_deleted_does_not(tmp_path: Path) -> None:
+    text = text_with(
+        tmp_path,
+        '<w:ins w:id="1" w:author="x"><w:r><w:t>neu</w:t></w:r></w:ins>'
+        '<w:del w:id="2" w:author="x"><w:r><w:delText>alt</w:delText></w:r></w:del>',
+    )
+    assert text == "neu"
+
+
+def test_text_boxes_are_read_once_whatever_wrote_them(tmp_path: Path) -> None:
+    new = f"<w:drawing><a>{BOX}</a></w:drawing>"
+    old = f"<w:pict><v:shape><v:textbox>{BOX}</v:textbox></v:shape></w:pict>"
+    both = (
+        f'<mc:AlternateContent><mc:Choice Requires="wps">{new}</mc:Choice>'
+        f"<mc:Fallback>{old}</mc:Fallback></mc:AlternateContent>"
+    )
+    choice = (
+        f'<mc:AlternateContent><mc:Choice Requires="wps">{new}</mc:Choice></mc:AlternateContent>'
+    )
+    for drawn in (new, old, both, choice):
+        text = text_with(tmp_path, f"<w:r><w:t>Davor</w:t></w:r><w:r>{drawn}</w:r>")
+        assert text == "Davor\n\nIm Kasten", drawn
+
+
+def test_formulas_keep_their_signs(tmp_path: Path) -> None:
+    math = "<m:oMath><m:r><m:t>E=m</m:t></m:r><m:r><m:t>c²</m:t></m:r></m:oMath>"
+    assert text_with(tmp_path, f"<w:r><w:t>Es gilt </w:t></w:r>{math}") == "Es gilt E=mc²"
+
+
+def test_outline_levels_make_headings_whatever_the_style_is_called(tmp_path: Path) -> None:
+    document = docx.Document()
+    chapter = document.styles.add_style("Kapitel", WD_STYLE_TYPE.PARAGRAPH)
+    level = parse_xml(f'<w:outlineLvl {SPACES} w:val="0"/>')
+    chapter.element.get_or_add_pPr().append(level)
+    derived = document.styles.add_style("Unterkapitel", WD_STYLE_TYPE.PARAGRAPH)
+    derived.base_style = document.styles["Heading 2"]
+    looping = document.styles.add_style("Kreis", WD_STYLE_TYPE.PARAGRAPH)
+    looping.base_style = looping
+    document.add_paragraph("Mieten", style="Kapitel")
+    document.add_paragraph("Kaution", style="Unterkapitel")
+    direct = document.add_paragraph("Rückgabe")
+    direct._p.get_or_add_pPr().append(parse_xml(f'<w:outlineLvl {SPACES} w:val="2"/>'))
+    plain = document.add_paragraph("Nur Text", style="Unterkapitel")
+    plain._p.get_or_add_pPr().append(parse_xml(f'<w:outlineLvl {SPACES} w:val="9"/>'))
+    document.add_paragraph("Im Kreis", style="Kreis")
+    document.save(str(tmp_path / "a.docx"))
+    found = [(h.level, h.title) for h in reader.read(tmp_path / "a.docx").headings]
+    assert found == [(1, "Mieten"), (2, "Kaution"), (3, "Rückgabe")]
+
+
+def test_styles_named_in_german_are_headings(tmp_path: Path) -> None:
+    document = docx.Document()
+    style = document.styles.add_style("Überschrift 1", WD_STYLE_TYPE.PARAGRAPH)
+    document.add_paragraph("Größe", style=style)
+    document.save(str(tmp_path / "a.docx"))
+    assert reader.read(tmp_path / "a.docx").text == "# Größe"
+
+
+def test_pictures_do_no_harm(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    document = docx.Document()
+    document.add_paragraph("Davor")
+    document.add_picture(str(tmp_path / "a.png"))
+    document.add_paragraph("Danach")
+    document.save(str(tmp_path / "a.docx"))
+    assert reader.read(tmp_path / "a.docx").text == "Davor\n\nDanach"
+
+
+def test_a_document_that_declares_entities_is_refused(letter: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(letter) as source, zipfile.ZipFile(tmp_path / "b.docx", "w") as target:
+        for entry in source.namelist():
+            data = source.read(entry)
+            if entry == "word/document.xml":
+                laughs = b'?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
+                data = data.replace(b"?>", laughs, 1)
+            target.writestr(entry, data)
+    with pytest.raises(UserError) as caught:
+        reader.read(tmp_path / "b.docx")
+    assert caught.value.code == "documents.corrupt"
 
 
 def with_entry(path: Path, name: str, data: bytes) -> Path:

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from custom_ai.documents import archives, signature
+from custom_ai.documents import archives, signature, word
 from custom_ai.documents.blocks import Blocks
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
@@ -15,6 +15,7 @@ _STYLES = "\n".join(
         "p[style-name='Title'] => h1.title:fresh",
         "p[style-name='Titel'] => h1.title:fresh",
         "p[style-name='Subtitle'] => p:fresh",
+        *(f"p.{word.HEADING_STYLE}{n} => h{n}:fresh" for n in range(1, word.LEVELS + 1)),
         *(f"p[style-name='Überschrift {n}'] => h{n}:fresh" for n in range(1, 7)),
         *(f"p[style-name='überschrift {n}'] => h{n}:fresh" for n in range(1, 7)),
     ]
@@ -45,12 +46,11 @@ def _html(path: Path) -> str:
     import mammoth
 
     try:
-        with open(path, "rb") as stream:
-            result = mammoth.convert_to_html(
-                stream,
-                style_map=_STYLES,
-                convert_image=mammoth.images.img_element(lambda _: {}),
-            )
+        result = mammoth.convert_to_html(
+            word.prepared(path),
+            style_map=_STYLES,
+            convert_image=mammoth.images.img_element(lambda _: {}),
+        )
     except (OSError, MemoryError):
         raise
     except Exception as error:  # whatever zipfile, the XML parser or mammoth make of damage
