@@ -175,8 +175,8 @@ def undeclared_libraries(root: Path) -> list[str]:
     return sorted(set(wrong))
 
 
-# Used where they are installed, never needed: quantised training on NVIDIA.
-OPTIONAL = {"bitsandbytes"}
+# Used where they are installed, never needed: quantised training on NVIDIA; a file for LangChain.
+OPTIONAL = {"bitsandbytes", "apsw", "sqlite_vec"}
 
 
 def _plain(name: str) -> str:

@@ -1,13 +1,18 @@
 """What the tests of documents share: tiny tokenizers, projects, PDFs made by hand."""
 
+import math
+import re
+import sqlite3
+import struct
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from custom_ai.documents import tokens
+from custom_ai.documents import library, tokens
 from custom_ai.projects import project
 from custom_ai.step import Event, Step
 
@@ -84,6 +89,47 @@ def events() -> list[Event]:
 @pytest.fixture
 def step(tmp_path: Path, events: list[Event]) -> Step:
     return Step(tmp_path / "step", events.append, lambda: None)
+
+
+@pytest.fixture
+def filled(
+    a_project: project.Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> project.Project:
+    folder = tmp_path / "geheimer-ordner"
+    folder.mkdir()
+    text = "".join(f"Satz {n} über die Wohnung und ihre Miete. " for n in range(800))
+    (folder / "a.txt").write_text(text)
+    (folder / "b.md").write_text(
+        "# Haus\n\n## Hof\n\nEin Garten. " + "Am Zaun steht ein Baum. " * 200
+    )
+    (folder / "c.txt").write_text("Ein Geheimnis, das wieder entfernt wird.")
+    assert library.add(a_project, [folder], step, tokenizer_file, "tiny").added == 3
+    library.remove(a_project, "c.txt")
+    return a_project
+
+
+def vector(text: str) -> list[float]:
+    """A vector as an embedding model would give it: texts with the same words lie together."""
+    counts = [0.0] * 64
+    for word in re.findall(r"\w+", text.lower()):
+        counts[zlib.crc32(word.encode()) % 64] += 1.0
+    length = math.sqrt(sum(count * count for count in counts)) or 1.0
+    return [count / length for count in counts]
+
+
+@pytest.fixture
+def with_vectors(filled: project.Project) -> project.Project:
+    """The same, with a vector for every chunk."""
+    with closing(sqlite3.connect(filled.database)) as db, db:
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS embeddings (document_id INTEGER NOT NULL,"
+            " model TEXT NOT NULL, dim INTEGER NOT NULL, vec BLOB NOT NULL)"
+        )
+        for number, text in db.execute("SELECT id, chunk_text FROM documents").fetchall():
+            values = (number, "bag-of-words", 64, struct.pack("<64f", *vector(text)))
+            insert = "INSERT INTO embeddings (document_id, model, dim, vec) VALUES (?, ?, ?, ?)"
+            db.execute(insert, values)
+    return filled
 
 
 MakePdf = Callable[..., Path]

@@ -1,5 +1,6 @@
 """The routes of the Documents screen: files come in, wait, are read, are shown, and go out."""
 
+import json
 import socket
 import sqlite3
 import subprocess
@@ -11,14 +12,14 @@ from urllib.request import urlopen
 
 import pytest
 
-from custom_ai.documents import library
+from custom_ai.documents import exporter, library
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs import runner
 from custom_ai.runs.run import Run
 from custom_ai.ui import shelf
-from custom_ai.ui.routes import chunks, documents
+from custom_ai.ui.routes import chunks, document_exports, documents
 from tests.ui.asking import Answer, Window, serving
 from tests.ui.papers import BELL, LAMP, add, at_work, statuses, until
 
@@ -50,7 +51,7 @@ def project() -> Project:
 @pytest.fixture
 def port(own_home: Path) -> Iterator[int]:
     """The routes of the screen."""
-    with serving(documents.router, chunks.router) as port:
+    with serving(documents.router, document_exports.router, chunks.router) as port:
         yield port
 
 
@@ -330,3 +331,34 @@ def test_an_export_says_when_the_documents_have_changed(window: Window, project:
     assert "up to date" in window.post("/api/documents/export").text
     add(project, bell=BELL)
     assert "have changed since" in window.get("/api/documents/export").text
+
+
+def test_each_format_is_written_and_downloaded_under_its_name(
+    port: int, window: Window, project: Project
+) -> None:
+    add(project, lamp=LAMP, bell=BELL)
+    shown = window.post("/api/documents/export", format="jsonl")
+    assert "rag_export.jsonl" in shown.text and "up to date" in shown.text
+    assert "rag_export.db" not in shown.text
+    address = f"http://127.0.0.1:{port}/api/documents/export/file?project={project.slug}"
+    with urlopen(f"{address}&format=jsonl") as got:
+        rows = [json.loads(line) for line in got]
+    assert {row["metadata"]["source"] for row in rows} == {"bell.md", "lamp.md"}
+    library.remove(project, "bell.md")
+    assert "have changed since" in window.get("/api/documents/export?format=jsonl").text
+    assert window.get("/api/documents/export/file?format=sqlite").status == 422
+
+
+def test_a_format_that_needs_vectors_says_so(window: Window, project: Project) -> None:
+    add(project, lamp=LAMP)
+    answer = window.post("/api/documents/export", format="langchain")
+    assert answer.status == 422 and "no vectors yet" in answer.text
+    answer = window.get("/api/documents/export?format=../sqlite")
+    assert answer.status == 422 and "jsonl" in answer.text
+
+
+def test_what_is_no_export_is_never_called_up_to_date(window: Window, project: Project) -> None:
+    add(project, lamp=LAMP)
+    for format in ("sqlite", "jsonl", "langchain"):
+        exporter.place(project, format).write_bytes(b"not an export\n")
+        assert "have changed since" in window.get(f"/api/documents/export?format={format}").text

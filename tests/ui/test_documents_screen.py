@@ -123,3 +123,21 @@ def test_a_reload_in_the_middle_of_an_upload_says_that_files_are_missing(
     page.reload()
     page.locator("#uploads").get_by_text("Interrupted: 0 of 1 files were taken in.").wait_for()
     assert statuses(project) == {}
+
+
+def test_the_chosen_format_is_exported_and_stays_chosen(
+    open_page: OpenPage, project: Project
+) -> None:
+    add(project, lamp=LAMP)
+    page = open_page("de", project.slug, "documents")
+    page.get_by_label("Format").select_option("jsonl")
+    page.get_by_role("button", name="Exportieren").click()
+    page.locator(".ca-export").get_by_text("auf dem neuesten Stand").wait_for()
+    assert page.locator(".ca-export .ca-mono").inner_text().endswith("rag_export.jsonl")
+    add(project, bell=BELL)
+    page.locator(".ca-export").get_by_text("haben sich seitdem geändert").wait_for()
+    assert page.locator(".ca-export .ca-mono").inner_text().endswith("rag_export.jsonl")
+    page.get_by_label("Format").select_option("langchain")
+    page.locator(".ca-export .ca-mono").wait_for(state="detached")
+    page.get_by_role("button", name="Exportieren").click()
+    page.get_by_text("hat noch keine Vektoren").wait_for()

@@ -8,8 +8,7 @@ from typing import Any
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.documents import chunks, library
-from custom_ai.documents.export import export
+from custom_ai.documents import chunks, exporter, library
 from custom_ai.documents.quality import quality
 from custom_ai.documents.search import search
 from custom_ai.errors import UserError
@@ -44,6 +43,12 @@ def register(parsers: Parsers) -> None:
     out = command(documents, "documents export", _export)
     add_project(out)
     out.add_argument("file", nargs="?", type=Path, metavar="FILE", help=t("cli.export_file"))
+    out.add_argument(
+        "--format",
+        choices=exporter.names(),
+        default=exporter.DEFAULT,
+        help=t("cli.export_documents_format"),
+    )
 
 
 def _add(args: argparse.Namespace) -> Outcome:
@@ -114,5 +119,7 @@ def _search(args: argparse.Namespace) -> Outcome:
 
 def _export(args: argparse.Namespace) -> Outcome:
     target = args.file.expanduser().absolute() if args.file else None
-    path = export(projects.find(args.project), target)
-    return Outcome({"path": str(path)}, t("cli.exported_documents", path=path))
+    path = exporter.export(projects.find(args.project), target, args.format)
+    return Outcome(
+        {"path": str(path), "format": args.format}, t("cli.exported_documents", path=path)
+    )

@@ -1,18 +1,17 @@
-"""The documents of a project: bringing files in, having them read, the table, the export."""
+"""The documents of a project: bringing files in, having them read, the table."""
 
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from anyio import from_thread, to_thread
 from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
-from custom_ai.documents import export, library, originals, reader
+from custom_ai.documents import library, originals, reader
 from custom_ai.errors import UserError
 from custom_ai.projects.database import connect
 from custom_ai.projects.lock import writing
@@ -23,7 +22,6 @@ from custom_ai.runs.run import ACTIVE, Run
 from custom_ai.ui import shelf
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import render
-from custom_ai.ui.reveal import reveal
 from custom_ai.ui.shelf import Entry
 
 router = APIRouter(prefix="/api/documents", route_class=Spoken, default_response_class=HTMLResponse)
@@ -38,7 +36,6 @@ RESUMABLE = ("paused", "interrupted", "failed")
 
 # Two windows that ask at the same moment must not start two runs, or write one file twice.
 _starting = threading.Lock()
-_exporting = threading.Lock()
 
 
 @router.post("/upload")
@@ -177,44 +174,6 @@ def retry(key: Key, project: Here) -> Response:
     return _changed()
 
 
-@router.get("/export")
-def exported(project: Here) -> str:
-    """Where the exported database lies, if there is one."""
-    path = project.rag_export
-    there = path.exists()
-    return render(
-        "documents_export",
-        path=path if there else None,
-        bytes=path.stat().st_size if there else 0,
-        current=there and _is_current(project, path),
-        documents=len(library.list_all(project)),
-        project=project,
-    )
-
-
-@router.post("/export")
-def make_export(project: Here) -> str:
-    """Write the database that other programs can read."""
-    with _exporting:
-        export.export(project)
-    return exported(project)
-
-
-@router.get("/export/file")
-def download(project: Here) -> FileResponse:
-    """The exported database, as a download."""
-    path = _export_file(project)
-    return FileResponse(
-        path, media_type="application/vnd.sqlite3", filename=f"{project.slug}-{path.name}"
-    )
-
-
-@router.post("/export/reveal", status_code=204)
-def show_export(project: Here) -> None:
-    """Show the exported database in the file manager of the system."""
-    reveal(_export_file(project))
-
-
 def _from_thread(pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
     """What arrives, for a thread that writes it: it waits for each piece."""
     while piece := from_thread.run(anext, pieces, b""):
@@ -265,24 +224,6 @@ def _sorted(entries: list[Entry], sort: Sort, down: bool) -> list[Entry]:
     known = [entry for entry in entries if getattr(entry, column) is not None]
     unknown = [entry for entry in entries if getattr(entry, column) is None]
     return [*sorted(known, key=lambda entry: getattr(entry, column), reverse=down), *unknown]
-
-
-def _is_current(project: Project, exported: Path) -> bool:
-    """Whether an export holds the documents of the project as they are now."""
-    query = "SELECT filename, sha256, chunking FROM sources ORDER BY id"
-    with connect(project.database) as db:
-        now = [tuple(row) for row in db.execute(query)]
-    try:
-        with closing(sqlite3.connect(f"{exported.as_uri()}?mode=ro", uri=True)) as db:
-            return now == db.execute(query).fetchall()
-    except sqlite3.DatabaseError:
-        return False  # somebody put another file in its place
-
-
-def _export_file(project: Project) -> Path:
-    if not project.rag_export.exists():
-        raise UserError("ui_documents.not_exported")
-    return project.rag_export
 
 
 def _changed() -> Response:

@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from custom_ai.documents import exporter
 from custom_ai.documents.chunker import check_sizes
 from custom_ai.documents.reader import MAX_BYTES, by_suffix
 from custom_ai.projects.project import Project, ProjectConfig
@@ -26,7 +27,8 @@ def draw(screen: Screen) -> None:
     with gr.Column(elem_classes="ca-card"):
         about = t("ui_documents.export_about")
         html(render("heading", title=t("ui_documents.export"), about=about))
-        html(render("documents_export_frame"))
+        formats = sorted(exporter.names(), key=lambda name: name != exporter.DEFAULT)
+        html(render("documents_export_frame", formats=formats, default=exporter.DEFAULT))
     with gr.Column(elem_classes="ca-card"):
         html(render("documents_inspector"))
 
