@@ -1,4 +1,4 @@
-"""Which documents were cut by another model's count of tokens."""
+"""Whose count of tokens the chunks of a project are."""
 
 from pathlib import Path
 
@@ -6,6 +6,12 @@ from custom_ai.documents import tokens
 from custom_ai.errors import UserError
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
+
+
+def estimated(project: Project, tokenizer: str) -> bool:
+    """Whether counts of this tokenizer ("starter@1a2b3c4d") are only estimates in this project:
+    the bundled one stands in for a base model whose own is not known."""
+    return tokenizer.startswith("starter@") and project.config.base_model != "starter"
 
 
 def counted_otherwise(

@@ -245,7 +245,6 @@ class _Content:
         first = piece.start + len(inner) - len(inner.lstrip())
         last = piece.start + max(1, len(inner.rstrip())) - 1
         return {
-            **parsed.pictures(piece.start, piece.end),
             "char_start": piece.start,
             "char_end": piece.end,
             "page_start": parsed.page(min(first, last)),
@@ -281,6 +280,7 @@ def _store(db: sqlite3.Connection, project: Project, content: _Content) -> None:
         "reader": content.reader,
         "chunking": content.cutting.identity,
         "text": parsed.text,
+        "facts": json.dumps(parsed.facts()),
         "added_at": now,
     }
     columns, marks = ", ".join(source), ", ".join("?" * len(source))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from custom_ai.documents import readers
 from custom_ai.errors import UserError
@@ -43,6 +43,7 @@ class Parsed:
     headings: in the order of the text.
     recognised, unread: numbers, from 1, of the pages that are pictures: those whose text was
     recognised in them (OCR), and those of which nothing could be read.
+    removed_lines: running headers, footers and page numbers that are not in the text.
     """
 
     text: str
@@ -51,29 +52,19 @@ class Parsed:
     media_type: str
     recognised: Sequence[int] = ()
     unread: Sequence[int] = ()
+    removed_lines: int = 0
 
     def page(self, offset: int) -> int | None:
         """The number, from 1, of the page that holds the character at `offset`."""
         return None if self.pages is None else max(1, bisect_right(self.pages, offset))
 
-    def pictures(self, start: int, end: int) -> dict[str, list[int]]:
-        """Which pages that are pictures the text between two offsets touches, by kind.
-
-        Keys: "recognised_pages" and "unread_pages", those that are not empty.
-        """
-        found = {"recognised_pages": self.recognised, "unread_pages": self.unread}
-        touched = {
-            kind: [page for page in pages if self._touches(page, start, end)]
-            for kind, pages in found.items()
+    def facts(self) -> dict[str, Any]:
+        """What is kept about the whole document, as JSON can hold it."""
+        return {
+            "removed_lines": self.removed_lines,
+            "recognised": list(self.recognised),
+            "unread": list(self.unread),
         }
-        return {kind: pages for kind, pages in touched.items() if pages}
-
-    def _touches(self, page: int, start: int, end: int) -> bool:
-        """Whether a page, which may be empty, has a place in a part of the text."""
-        begins = [*(self.pages or ()), len(self.text)]
-        first, last = begins[page - 1], max(begins[page - 1], begins[page] - 1)
-        # An empty page at the very end has its place at the last character.
-        return min(first, len(self.text) - 1) < end and last >= start
 
     def heading_path(self, offset: int) -> list[str]:
         """The titles in force at `offset`, from the outermost to the innermost."""

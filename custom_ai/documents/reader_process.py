@@ -114,7 +114,7 @@ class _Received:
         self._pages: list[int] | None = None
         self._headings: list[Heading] = []
         self._media_type = ""
-        self._pictures: tuple[list[int], list[int]] = ([], [])
+        self._facts: dict[str, Any] = {}
         self._error: UserError | None = None
         self.spent = False
 
@@ -134,18 +134,16 @@ class _Received:
             case {"failed": code, "values": values, "spent": spent}:
                 self._error, self.spent = UserError(code, **values), spent
                 return True
-            case {"media_type": media_type, "recognised": recognised, "unread": unread}:
-                self._media_type = media_type
-                self._pictures = (recognised, unread)
+            case {"media_type": media_type, **facts}:
+                self._media_type, self._facts = media_type, facts
                 return True
         return False
 
     def parsed(self) -> Parsed:
         if self._error:
             raise self._error
-        return Parsed(
-            "".join(self._text), self._pages, self._headings, self._media_type, *self._pictures
-        )
+        text = "".join(self._text)
+        return Parsed(text, self._pages, self._headings, self._media_type, **self._facts)
 
 
 class _Child:

@@ -94,8 +94,7 @@ class _Answer:
                 self._say({"pages": parsed.pages[start : start + _LIST_PIECE]})
         for start in range(0, len(parsed.headings), _LIST_PIECE):
             self._say({"headings": parsed.headings[start : start + _LIST_PIECE]})
-        pictures = {"recognised": parsed.recognised, "unread": parsed.unread}
-        self._say({"media_type": parsed.media_type, **pictures})
+        self._say({"media_type": parsed.media_type, **parsed.facts()})
 
     def _as_damage(self, error: Exception) -> UserError:
         if isinstance(error, FileNotFoundError):

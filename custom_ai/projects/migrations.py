@@ -14,6 +14,12 @@ def m001_documents_and_chunks(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS.append
+def m003_facts(db: sqlite3.Connection) -> None:
+    """What a reader says about a document beside its text, as a JSON object."""
+    db.execute("ALTER TABLE sources ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'")
+
+
 _M001 = (
     """
     CREATE TABLE sources (

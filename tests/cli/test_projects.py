@@ -102,3 +102,19 @@ def test_the_list_says_which_document_is_worth_a_look(
     }
     code, _, out = say("documents", "list", "one")
     assert "worth a look" in out and "! bad.txt: " in out
+
+
+def test_one_document_is_shown_with_all_its_signs(say: Any, project: projects.Project) -> None:
+    code, data, _ = say("documents", "show", "one", "tower.txt", "--json")
+    assert code == 0 and data["filename"] == "tower.txt"
+    signs = data["quality"]
+    assert signs["verdict"] == "good" and signs["chunks"] == data["chunks"] > 0
+    assert signs["characters"] > 100 and signs["removed_lines"] == 0
+    code, _, out = say("documents", "show", "one", "tower.txt")
+    assert code == 0 and "well read" in out and "Letters in glued words" in out
+    assert "≈" not in out
+    project.change(base_model="llama3.2:1b")
+    assert "≈" in say("documents", "show", "one", "tower.txt")[2]
+    assert "≈" in say("documents", "chunks", "one", "tower.txt")[2]
+    code, data, _ = say("documents", "show", "one", "nothing.txt", "--json")
+    assert code == 1 and data["error"]["code"] == "documents.unknown"

@@ -151,7 +151,7 @@ GOOD = "Die Wohnung ist besenrein zu übergeben und bleibt, wie sie ist. " * 60
         (GOOD.replace("e", "\ue0e5"), "documents.quality.damaged"),
         ("12,50 1.000,00 2026-01-31 Summe\n" * 100, "documents.quality.letters"),
         (" ".join(GOOD), "documents.quality.words"),
-        (GOOD.replace(" ", ""), "documents.quality.words"),
+        (GOOD.replace(" ", ""), "documents.quality.glued"),
     ],
 )
 def test_badly_read_text_is_worth_a_look(

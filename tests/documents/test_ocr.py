@@ -175,10 +175,3 @@ def test_a_poster_is_drawn_with_fewer_dots(tesseract: str, tmp_path: Path) -> No
         found = ocr.find()
         assert found is not None
         assert ocr.lines(found, document.new_page(14_000, 14_000)) == []
-
-
-def test_pages_of_pictures_are_found_by_place() -> None:
-    parsed = reader.Parsed("ab", [0, 1, 1, 2], [], "application/pdf", [1], [3, 4])
-    assert parsed.pictures(0, 1) == {"recognised_pages": [1]}
-    assert parsed.pictures(1, 2) == {"unread_pages": [3, 4]}
-    assert parsed.pictures(0, 2) == {"recognised_pages": [1], "unread_pages": [3, 4]}

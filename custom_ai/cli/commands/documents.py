@@ -1,4 +1,4 @@
-"""`documents add | list | chunks | remove | search | export`."""
+"""`documents add | list | show | chunks | remove | search | export`."""
 
 import argparse
 from dataclasses import asdict
@@ -9,7 +9,8 @@ from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.documents import chunks, exporter, library
-from custom_ai.documents.quality import quality
+from custom_ai.documents.counting import estimated
+from custom_ai.documents.quality import quality, quality_of
 from custom_ai.documents.search import search
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
@@ -28,6 +29,9 @@ def register(parsers: Parsers) -> None:
     add_project(add)
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=t("cli.paths"))
     add_project(command(documents, "documents list", _list))
+    show = command(documents, "documents show", _show)
+    add_project(show)
+    show.add_argument("document", metavar="DOC", help=t("cli.document"))
     inspect = command(documents, "documents chunks", _chunks)
     add_project(inspect)
     inspect.add_argument("document", nargs="?", metavar="DOC", help=t("cli.document"))
@@ -74,14 +78,49 @@ def _list(args: argparse.Namespace) -> Outcome:
     found = library.list_all(project)
     signs = quality(project)
     verdicts = {d.id: t(f"documents.quality.{signs[d.id].verdict}") for d in found}
-    rows = [(d.filename, d.pages, d.chunks, d.language, verdicts[d.id], d.id) for d in found]
-    columns = ("file", "pages", "chunks", "language", "quality", "id")
+    rows = [
+        (d.filename, d.pages, d.chunks, signs[d.id].characters, d.language, verdicts[d.id], d.id)
+        for d in found
+    ]
+    columns = ("file", "pages", "chunks", "characters", "language", "quality", "id")
     lines = [
         table(rows, [t(f"cli.column_{c}") for c in columns]) if rows else t("cli.no_documents")
     ]
     lines += [f"! {d.filename}: {t(reason)}" for d in found for reason in signs[d.id].reasons]
     data = [{**asdict(d), "quality": signs[d.id].as_json()} for d in found]
     return Outcome(data, "\n".join(lines))
+
+
+def _show(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    document = library.find(project, args.document)
+    found = quality_of(project, document.id)
+    rows: list[tuple[str, object]] = [
+        (t("cli.column_file"), document.filename),
+        (t("cli.column_id"), document.id),
+        (t("cli.column_pages"), found.pages),
+        (t("ui_documents.sign_empty_pages"), found.empty_pages),
+        (t("ui_documents.sign_removed"), found.removed_lines),
+        (t("cli.column_characters"), found.characters),
+        (t("cli.column_language"), found.language or None),
+        (t("cli.column_chunks"), found.chunks),
+        (
+            t("ui_documents.sign_tokens"),
+            f"{'≈ ' * found.tokens_estimated}{found.tokens_per_chunk:.0f}",
+        ),
+        (t("ui_documents.sign_damaged"), f"{found.damaged:.2%}"),
+        (t("ui_documents.sign_glued"), f"{found.glued:.2%}"),
+        (t("ui_documents.sign_letters"), f"{found.letters:.0%}"),
+        (t("ui_documents.sign_words"), f"{found.word_length:.1f}"),
+        (t("cli.column_quality"), t(f"documents.quality.{found.verdict}")),
+    ]
+    shown = [row for row in rows if row[1] is not None]
+    lines = [table(shown), *(f"! {t(reason)}" for reason in found.reasons)]
+    return Outcome({**asdict(document), "quality": found.as_json()}, "\n".join(lines))
+
+
+def _tokens(count: int, is_estimate: bool) -> str:
+    return t("cli.tokens", tokens=f"{'≈ ' * is_estimate}{count}")
 
 
 def _chunks(args: argparse.Namespace) -> Outcome:
@@ -93,7 +132,7 @@ def _chunks(args: argparse.Namespace) -> Outcome:
         place = [f"{chunk.filename} #{chunk.chunk_index}"]
         if chunk.page_start is not None:
             place.append(t("cli.page", page=chunk.page_start))
-        place += [*chunk.heading_path, t("cli.tokens", tokens=chunk.n_tokens)]
+        place += [*chunk.heading_path, _tokens(chunk.n_tokens, estimated(project, chunk.tokenizer))]
         lines += ["", " · ".join(place), chunk.text.strip()]
     return Outcome(page.as_json(), "\n".join(lines))
 

@@ -58,7 +58,10 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
     kept = running.without_running_lines(pages)
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
-    return Parsed(flow.text, flow.pages, headings, "application/pdf", recognised, unread)
+    removed = sum(map(len, pages)) - sum(map(len, kept))
+    return Parsed(
+        flow.text, flow.pages, headings, "application/pdf", recognised, unread, removed
+    )
 
 
 def _check_for_text(

@@ -1,12 +1,14 @@
 """Looking into the chunks: page by page, or what a search finds."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from custom_ai.documents import chunks, library
 from custom_ai.documents.chunks import ChunkView
+from custom_ai.documents.counting import estimated
 from custom_ai.documents.search import Hit, search
 from custom_ai.projects.project import Project
 from custom_ai.ui.here import Here, Spoken
@@ -37,7 +39,14 @@ def look(project: Here, q: str = "", document: str = "", page: int = 1) -> str:
     if q.strip():
         hits = search(project, q, MOST_HITS)
         shown = [shown for hit in hits if (shown := _hit(project, hit))]
-        return render("documents_chunks", shown=shown, query=q.strip(), most=MOST_HITS, only=None)
+        return render(
+            "documents_chunks",
+            shown=shown,
+            query=q.strip(),
+            most=MOST_HITS,
+            only=None,
+            estimated=partial(estimated, project),
+        )
     only = _document(project, document)
     number = only.id if only else None
     # A page that was there before documents were removed: the last one takes its place.
@@ -48,6 +57,7 @@ def look(project: Here, q: str = "", document: str = "", page: int = 1) -> str:
     return render(
         "documents_chunks",
         shown=[Shown(item, []) for item in found.items],
+        estimated=partial(estimated, project),
         query="",
         only=only,
         total=found.total,
