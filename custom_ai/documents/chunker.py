@@ -8,7 +8,7 @@ from itertools import islice
 
 import regex
 
-from custom_ai.documents.tokens import Tokens
+from custom_ai.documents.tokens import LINE_END, Tokens, blocks
 from custom_ai.errors import UserError
 
 # How many tokens the overlap may fall short of M so that it begins with a whole word.
@@ -30,6 +30,8 @@ _GRAPHEME = regex.compile(r"\X")
 _LOOK_BACK = 512
 # How many tokens are looked up at once.
 _AHEAD = 4096
+# Characters; the tokens of shorter texts are counted as fast.
+_WORTH_CUTTING = 500
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class _Cutter:
         # bounds[k] is where the first k tokens of the text end, as far as that was needed.
         self.bounds = array("I", [0])
         self._ends = tokens.ends(text)
+        self._apart = tokens.is_apart(text)
+        self._edges = list(_unsafe_edges(text)) if self._apart else []
 
     def chunks(self) -> Iterator[Chunk]:
         start = done = 0
@@ -102,11 +106,33 @@ class _Cutter:
         while limit > first:
             end = self._best_cut(first, limit, max(start, done))
             # Cut out of its surroundings, a text may have more tokens than it had inside them.
-            n_tokens = self.tokens.count(self.text[start:end])
+            n_tokens = self._count(start, end)
             if n_tokens <= self.size:
                 return Chunk(start, end, n_tokens)
             limit = min(limit - 1, bisect_left(self.bounds, end) - (n_tokens - self.size))
         return self._forced(start)
+
+    def _count(self, start: int, end: int) -> int:
+        """How many tokens text[start:end] has by itself.
+
+        Between two line ends they are those it has inside the text, where the tokenizer allows."""
+        if self._apart and end - start > _WORTH_CUTTING:
+            line = LINE_END.search(self.text, start + 1, end - 1)
+            last = self.text.rfind("\n", start, end - 1) if line else -1
+            while line and last > line.start() and not LINE_END.match(self.text, last):
+                last = self.text.rfind("\n", start, last)
+            if line and line.end() < last + 1 and not self._edge_between(line.end(), last + 1):
+                inner = self._tokens_up_to(last + 1) - self._tokens_up_to(line.end())
+                outer = self.text[start : line.end()], self.text[last + 1 : end]
+                return inner + sum(map(self.tokens.count, outer))
+        return self.tokens.count(self.text[start:end])
+
+    def _tokens_up_to(self, offset: int) -> int:
+        self._reach(offset + 1)
+        return bisect_right(self.bounds, offset)
+
+    def _edge_between(self, start: int, end: int) -> bool:
+        return bisect_left(self._edges, end) > bisect_right(self._edges, start)
 
     def _reach(self, offset: int) -> None:
         """Know where the tokens end up to a place in the text."""
@@ -213,3 +239,13 @@ class _Cutter:
         # Two ASCII characters never belong together, a carriage return and its line feed apart.
         pair = self.text[offset - 1 : offset + 1]
         return pair.isascii() and pair != "\r\n"
+
+
+def _unsafe_edges(text: str) -> Iterator[int]:
+    """Where the text was cut for the tokenizer at other places than LINE_END: around them the
+    tokens are not those of an uncut text."""
+    edge = 0
+    for block in blocks(text):
+        edge += len(block)
+        if edge < len(text) and not LINE_END.match(text, edge - 1):
+            yield edge

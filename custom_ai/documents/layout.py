@@ -98,6 +98,9 @@ def flow(pages: Sequence[Page]) -> Flow:
 
 
 def _clean(text: str) -> str:
+    if text.isascii():
+        text = _CONTROL.sub("", text)
+        return (_LEADERS.sub(" … ", text) if ". ." in text or "....." in text else text).rstrip()
     text = _BULLET.sub("• ", text)
     text = unicodedata.normalize("NFC", _CONTROL.sub("", text.translate(_LIGATURES)))
     return _LEADERS.sub(" … ", text).replace("\u00a0", " ").rstrip()
@@ -151,7 +154,9 @@ def _between(above: Line | None, below: Line, typical: float, new_page: bool) ->
 def _without_hyphens(marked: Flow) -> Flow:
     """Resolve the hyphen marks, by the words that the document itself uses elsewhere."""
     text = marked.text
-    known = {match[0].casefold() for match in _COMPOUND.finditer(text)}
+    if not _HYPHEN_MARK.search(text):
+        return marked
+    known = {word.casefold() for word in set(_COMPOUND.findall(text))}
     parts: list[str] = []
     ends: list[int] = []  # where each mark ends in the marked text
     shifts = [0]  # by how much what follows has moved

@@ -41,15 +41,15 @@ def locate(bookmarks: Sequence[Bookmark], pages: Sequence[Page], flow: Flow) -> 
     """Each bookmark as a heading: at the line that says its title, else where it points to."""
     found = []
     floor = 0
-    ends: dict[int, list[str]] = {}
+    sayings: dict[int, list[set[str]]] = {}
     for bookmark in bookmarks:
         title = re.sub(r"\s+", " ", bookmark.title.replace("\0", "")).strip()
         if not title or not 0 <= bookmark.page < len(pages):
             continue
         page = pages[bookmark.page]
-        if bookmark.page not in ends:
-            ends[bookmark.page] = [_end(line.text) for line in page]
-        offset = _offset(bookmark, title, page, ends[bookmark.page], flow, floor)
+        if bookmark.page not in sayings:
+            sayings[bookmark.page] = _sayings(page)
+        offset = _offset(bookmark, title, page, sayings[bookmark.page], flow, floor)
         found.append(Heading(offset, bookmark.level + 1, title))
         floor = max(floor, offset + 1)
     # The sort keeps the outline's order where two entries point to the same place.
@@ -57,15 +57,13 @@ def locate(bookmarks: Sequence[Bookmark], pages: Sequence[Page], flow: Flow) -> 
 
 
 def _offset(
-    bookmark: Bookmark, title: str, page: Page, ends: Sequence[str], flow: Flow, floor: int
+    bookmark: Bookmark, title: str, page: Page, sayings: list[set[str]], flow: Flow, floor: int
 ) -> int:
     starts = flow.lines[bookmark.page]
     if not page:
         return flow.pages[bookmark.page]
     wanted = {_plain(title), _plain(_NUMBERING.sub("", title))} - {""}
-    # Whatever says the title begins with a line whose end stands in it: that is quickly seen.
-    likely = [n for n, end in enumerate(ends) if any(end in words for words in wanted)]
-    matches = [number for number in likely if _says(page, number, wanted)]
+    matches = [number for number, said in enumerate(sayings) if said & wanted]
     if bookmark.top is not None:
         top = bookmark.top
         number = min(
@@ -80,21 +78,21 @@ def _offset(
     return starts[number]
 
 
-def _says(page: Page, number: int, wanted: set[str]) -> bool:
-    """Whether a line, or it and the next ones, is one of the wanted titles, numbered or not."""
-    longest = max(map(len, wanted), default=0)
-    joined = ""
-    for line in page[number : number + _MOST_LINES]:
-        joined = f"{joined} {line.text}"
-        if {_plain(joined), _plain(_NUMBERING.sub("", joined))} & wanted:
-            return True
-        if len(_plain(joined)) > longest + 20:
-            return False
-    return False
-
-
-def _end(text: str) -> str:
-    return _plain(_NUMBERING.sub("", text))[-6:]
+def _sayings(page: Page) -> list[set[str]]:
+    """For each line the titles that it, or it and the next ones, may be: numbered and not."""
+    plain = [_plain(line.text) for line in page]
+    found = []
+    for number in range(len(page)):
+        said = set()
+        joined = together = ""
+        for place in range(number, min(number + _MOST_LINES, len(page))):
+            joined = f"{joined} {page[place].text}"
+            together += plain[place]
+            said.add(together)
+            if numbering := _NUMBERING.match(joined):
+                said.add(_plain(joined[numbering.end() :]))
+        found.append(said)
+    return found
 
 
 def _plain(text: str) -> str:

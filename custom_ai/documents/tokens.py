@@ -1,11 +1,15 @@
 """Counting tokens exactly as the base model does, with the place of each in the text."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
-from itertools import accumulate
+from functools import cached_property
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import regex
 
 from custom_ai.errors import UserError
 
@@ -14,6 +18,19 @@ if TYPE_CHECKING:
 
 # Longest piece handed to the tokenizer at once: 64 KB of UTF-8 at most, for memory's sake.
 BLOCK_CHARACTERS = 16_384
+
+# A single line end between two lines that are not indented. Nothing around it that any program
+# could take for white space.
+_INK = r"[\p{L}\p{N}\p{P}\p{S}]"
+LINE_END = regex.compile(rf"(?<={_INK})\n(?={_INK})")
+# How Llama 3, Qwen 2 and their like divide a text before they look for tokens. As GPT-2's pattern,
+# they take a LINE_END by itself or as the end of a piece, whatever stands around it, and look back
+# at nothing.
+_LETTERS_AND_MARKS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_KNOWN_PATTERNS = (_LETTERS_AND_MARKS % "", _LETTERS_AND_MARKS % "{1,3}")
 
 STARTER = Path(__file__).parents[1] / "models" / "starter" / "tokenizer.json"
 
@@ -26,6 +43,9 @@ class Tokens:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.identity = identity
+        description = json.loads(tokenizer.to_str())
+        self._apart = _cuts_at_line_ends(description)
+        self._added = [token["content"] for token in description["added_tokens"]]
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
@@ -38,17 +58,53 @@ class Tokens:
         White space that a tokenizer gives to no token counts towards the token after it. The text
         is tokenized while the offsets are taken, a block at a time.
         """
+        return chain.from_iterable(self._block_ends(text))
+
+    def _block_ends(self, text: str) -> Iterator[list[int]]:
+        lengths = self._bytes_per_token if self.is_apart(text) else None
         start = 0
-        before = None
+        before: list[int] = []
         for piece in blocks(text):
-            [encoding] = self._tokenizer.encode_batch([piece], add_special_tokens=False)
-            for end in accumulate((end for _, end in encoding.offsets), max):
-                if before is not None:
-                    yield before
-                before = start + end
+            ends = (lengths and self._ends_by_bytes(piece, lengths)) or self._ends(piece)
+            if ends:
+                yield before
+                before = [start + end for end in ends] if start else ends
             start += len(piece)
-        if before is not None:
-            yield len(text)
+        if before:
+            before[-1] = len(text)
+            yield before
+
+    def _ends(self, piece: str) -> list[int]:
+        encoding = self._tokenizer.encode(piece, add_special_tokens=False)
+        return list(accumulate((end for _, end in encoding.offsets), max))
+
+    def _ends_by_bytes(self, piece: str, lengths: list[int]) -> list[int] | None:
+        """The same, where tokens are bytes: nearly twice as fast as asking for offsets. None where
+        some bytes are in no token."""
+        [encoding] = self._tokenizer.encode_batch_fast([piece], add_special_tokens=False)
+        ends = list(accumulate(lengths[token] for token in encoding.ids))
+        if piece.isascii():
+            return ends if ends and ends[-1] == len(piece) else None
+        data = piece.encode()
+        if not ends or ends[-1] != len(data):
+            return None
+        # A token that ends inside a character reaches to its end, as the library has it.
+        begun = list(accumulate(byte & 0xC0 != 0x80 for byte in data))
+        return [begun[end - 1] for end in ends]
+
+    @cached_property
+    def _bytes_per_token(self) -> list[int]:
+        """How many bytes each token stands for, in a tokenizer whose letters are bytes."""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        lengths = [0] * (max(vocabulary.values()) + 1)
+        for token, number in vocabulary.items():
+            lengths[number] = len(token)
+        return lengths
+
+    def is_apart(self, text: str) -> bool:
+        """Whether this text has the same tokens when it is cut at LINE_END, so that what is counted
+        piece by piece is the count of the whole. False where that is not sure."""
+        return self._apart and not any(token in text for token in self._added)
 
 
 def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
@@ -69,6 +125,29 @@ def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
     except Exception as error:  # the library raises plain Exception for a damaged file
         raise UserError("documents.tokenizer_damaged", path=tokenizer_file, reason=error) from error
     return Tokens(tokenizer, identity_of(data, name))
+
+
+def _cuts_at_line_ends(description: dict[str, Any]) -> bool:
+    """Whether a tokenizer.json is of a kind that never puts a LINE_END and what follows it into one
+    token: byte-level BPE of the usual patterns."""
+    model, steps = description["model"], description["pre_tokenizer"]
+    if model.get("type") != "BPE" or model.get("dropout") or description["normalizer"] or not steps:
+        return False
+    steps = steps["pretokenizers"] if steps["type"] == "Sequence" else [steps]
+    *before, last = steps
+    if last["type"] != "ByteLevel" or last["add_prefix_space"]:
+        return False
+    if not before:
+        return bool(last["use_regex"])
+    return not last["use_regex"] and [_pattern(step) for step in before] in (
+        [pattern] for pattern in _KNOWN_PATTERNS
+    )
+
+
+def _pattern(step: dict[str, Any]) -> str | None:
+    """The pattern that a step divides the text by, everything kept; None for other steps."""
+    isolates = step["type"] == "Split" and step["behavior"] == "Isolated" and not step["invert"]
+    return step["pattern"].get("Regex") if isolates else None
 
 
 def identity_of(data: bytes, name: str) -> str:

@@ -10,11 +10,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from custom_ai.documents import library, tokens
 from custom_ai.projects import project
 from custom_ai.step import Event, Step
+
+# As the tokenizer.json of Qwen 2 and Llama 3 divides a text.
+LETTERS_AND_MARKS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 CORPUS = [
     "Der Mietvertrag endet mit Ablauf der Frist. Die Wohnung ist besenrein zu übergeben.",
@@ -28,7 +34,8 @@ CORPUS = [
 
 @pytest.fixture(scope="session")
 def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Three kinds of real tokenizer, tiny: byte-level BPE, WordPiece, Unigram with metaspace."""
+    """The kinds of real tokenizer, tiny: byte-level BPE, the same with the patterns of Qwen 2 and
+    Llama 3, WordPiece, Unigram with metaspace."""
     folder = tmp_path_factory.mktemp("tokenizers")
 
     bpe = Tokenizer(models.BPE())
@@ -57,8 +64,29 @@ def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
         ),
     )
 
+    split = {}
+    for name, digits in (("qwen", ""), ("llama", "{1,3}")):
+        pattern = Regex(LETTERS_AND_MARKS.replace("DIGITS", digits))
+        split[name] = Tokenizer(models.BPE())
+        split[name].pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(pattern, "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        split[name].train_from_iterator(
+            CORPUS,
+            trainers.BpeTrainer(
+                vocab_size=600,
+                initial_alphabet=alphabet,
+                special_tokens=["<|end|>"],
+                show_progress=False,
+            ),
+        )
+
     found = {}
-    for name, tokenizer in (("bpe", bpe), ("wordpiece", wordpiece), ("unigram", unigram)):
+    kinds = {"bpe": bpe, "wordpiece": wordpiece, "unigram": unigram, **split}
+    for name, tokenizer in kinds.items():
         found[name] = folder / f"{name}.json"
         tokenizer.save(str(found[name]))
     return found

@@ -162,7 +162,11 @@ def pdfs() -> Iterator[Hostile]:
     yield "no-table.pdf", whole[:place], None
     yield "wrong-table.pdf", whole[:place] + b"startxref\n5\n%%EOF", None
     previous = b"/Root 1 0 R /Prev 9"
-    yield "table-in-itself.pdf", objects(CATALOGUE, TREE, PAGE, stream(SHOW), trailer=previous), None
+    yield (
+        "table-in-itself.pdf",
+        objects(CATALOGUE, TREE, PAGE, stream(SHOW), trailer=previous),
+        None,
+    )
     yield "only-a-head.pdf", b"%PDF-1.7\n", {"corrupt"}
     yield "head-and-noise.pdf", b"%PDF-1.7\n" + random.Random(2).randbytes(50_000), {"corrupt"}
     yield "head-and-zeros.pdf", b"%PDF-1.7\n" + bytes(500_000), {"corrupt"}
@@ -254,7 +258,11 @@ def archives() -> Iterator[Hostile]:
     yield "locked.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + package, {"password"}
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     entities = f'<!DOCTYPE x [<!ENTITY l0 "haha">{laughs}]>'
-    yield "billion-laughs.docx", word(_body(_paragraph("&l11;"), entities)), {"corrupt", "too big", "timeout"}
+    yield (
+        "billion-laughs.docx",
+        word(_body(_paragraph("&l11;"), entities)),
+        {"corrupt", "too big", "timeout"},
+    )
     blow = f'<!DOCTYPE x [<!ENTITY a "{"A" * 100_000}">]>'
     yield "blow-up.docx", word(_body(_paragraph("&a;" * 5000), blow)), None
     outside = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
@@ -268,13 +276,19 @@ def archives() -> Iterator[Hostile]:
     cell = f"<w:tc>{_paragraph('Zelle')}</w:tc>"
     wide = f"<w:tbl>{('<w:tr>' + cell * 50 + '</w:tr>') * 50}</w:tbl>"
     yield "wide-table.docx", word(_body(wide)), None
-    span = '<w:tc><w:tcPr><w:gridSpan w:val="999999999"/></w:tcPr>' + _paragraph("breit") + "</w:tc>"
+    span = (
+        '<w:tc><w:tcPr><w:gridSpan w:val="999999999"/></w:tcPr>' + _paragraph("breit") + "</w:tc>"
+    )
     yield "endless-cell.docx", word(_body(f"<w:tbl><w:tr>{span}</w:tr></w:tbl>")), None
     long = "".join(_paragraph(PROSE) for _ in range(10_000))
     yield "very-long.docx", word(_body(long)), None
     yield "not-xml.docx", word("{}"), {"corrupt"}
     yield "empty-body.docx", word(_body("")), {"empty"}
-    yield "odd-encoding.docx", repacked(word(), _body("x").encode("utf-16-le")), {"empty", "corrupt"}
+    yield (
+        "odd-encoding.docx",
+        repacked(word(), _body("x").encode("utf-16-le")),
+        {"empty", "corrupt"},
+    )
     yield "only-a-head.docx", b"PK\x03\x04", {"corrupt"}
     yield "only-an-end.docx", b"PK\x05\x06" + bytes(18), {"corrupt"}
 

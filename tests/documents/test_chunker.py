@@ -18,6 +18,8 @@ PIECES = st.one_of(
     st.sampled_from(
         [
             "Der Vertrag endet. ",
+            "Eine Zeile\nnoch eine,\nund (eine) 3.\n4. Zeile",
+            "<|end|>",
             "z. B. am 3. Oktober. Danach ",
             "\r\n",
             "\n\n",
@@ -42,7 +44,7 @@ PIECES = st.one_of(
     ),
 )
 TEXTS = st.lists(PIECES, max_size=60).map("".join)
-KINDS = ("bpe", "wordpiece", "unigram")
+KINDS = ("bpe", "wordpiece", "unigram", "qwen", "llama")
 
 
 def check(text: str, found: list[Chunk], counter: tokens.Tokens, size: int) -> None:
@@ -161,6 +163,40 @@ def test_a_long_text_without_a_space_is_cut_into_full_chunks(counter: tokens.Tok
     found = chunk(text, counter, 512, 50)
     check(text, found, counter, 512)
     assert min(piece.n_tokens for piece in found[:-1]) > 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_megabyte_without_a_space_is_cut_like_any_other_text(
+    tokenizer_files: dict[str, Path], kind: str
+) -> None:
+    counter = tokens.load(tokenizer_files[kind], kind)
+    text = "Donaudampfschiff" * 62_500
+    found = chunk(text, counter, 512, 50)
+    check(text, found, counter, 512)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=TEXTS, size=st.integers(64, 120), share=st.floats(0, 0.5))
+@example(text="Zeile\nNoch eine <|end|>\nund <|end|>\nnoch eine.\n" * 40, size=64, share=0.2)
+# The first block ends between two line ends that would be one token.
+@example(text="abcd\n" * 30 + "\nij\nkl\nmnop\n" * 9, size=64, share=0.2)
+@example(text="x\u200b\ny\u00a0\nz \nw\n\n\u3000v\n\u0301u\nt" * 60, size=64, share=0.2)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_counting_line_by_line_gives_the_count_of_the_whole(
+    tokenizer_files: dict[str, Path], kind: str, text: str, size: int, share: float
+) -> None:
+    counter = tokens.load(tokenizer_files[kind], kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunker, "_WORTH_CUTTING", 3)
+        patch.setattr(tokens, "BLOCK_CHARACTERS", 150)
+        found = chunk(text, counter, size, int(size * share))
+    # What is counted in one go, by the library alone.
+    for piece in found:
+        part = text[piece.start : piece.end]
+        whole = counter._tokenizer.encode(part, add_special_tokens=False)
+        if len(part) <= 150:
+            assert piece.n_tokens == len(whole)
+        assert piece.n_tokens <= size or len(part) == 1
 
 
 def test_a_tokenizer_that_counts_differently_out_of_context_never_makes_a_chunk_too_long(

@@ -136,7 +136,12 @@ def test_odd_places_are_named_and_cost_the_others_nothing(
     (folder / "nowhere.txt").symlink_to(folder / "gone.txt")
     (folder / "folder.pdf").mkdir()
     os.mkfifo(folder / "pipe.txt")
-    odd = [b"b\xff\xfe\xfa.txt", "zwei\nZeilen.txt".encode(), b"-rf.txt", "🙈 ".encode() * 20 + b".txt"]
+    odd = [
+        b"b\xff\xfe\xfa.txt",
+        "zwei\nZeilen.txt".encode(),
+        b"-rf.txt",
+        "🙈 ".encode() * 20 + b".txt",
+    ]
     for number, name in enumerate(odd):
         with open(os.path.join(os.fsencode(folder), name), "w") as stream:
             stream.write(f"Auch Satz {number} ist zu lesen.")

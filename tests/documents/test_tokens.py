@@ -1,8 +1,12 @@
 """Counting tokens exactly, block by block."""
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from custom_ai.documents import tokens
@@ -67,3 +71,73 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         tokens.load(tmp_path / "bad.json", "bad")
     assert caught.value.code == "documents.tokenizer_damaged"
+
+
+KINDS = ("bpe", "wordpiece", "unigram", "qwen", "llama")
+LINES = st.lists(
+    st.one_of(
+        st.text(max_size=20),
+        st.sampled_from(
+            ["\n", "\r\n", "\n\n", " \n", "\n ", "x\ny", ".\n(", "\u0301\n", "don't\n's"]
+        ),
+    ),
+    max_size=30,
+).map("".join)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_bytes_of_known_patterns_are_apart_at_line_ends(
+    tokenizer_files: dict[str, Path], kind: str
+) -> None:
+    counter = tokens.load(tokenizer_files[kind], kind)
+    assert counter.is_apart("Eine Zeile\nnoch eine") == (kind in ("bpe", "qwen", "llama"))
+
+
+def test_a_text_with_a_special_token_is_not_taken_apart(tokenizer_files: dict[str, Path]) -> None:
+    assert not tokens.load(tokenizer_files["qwen"], "qwen").is_apart("Eine <|end|> Zeile")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (("normalizer",), {"type": "NFC"}),
+        (("model", "dropout"), 0.1),
+        (("pre_tokenizer", "add_prefix_space"), True),
+        (("pre_tokenizer", "use_regex"), False),
+    ],
+)
+def test_a_tokenizer_that_is_a_little_different_is_counted_in_one_go(
+    tokenizer_file: Path, tmp_path: Path, field: tuple[str, ...], value: object
+) -> None:
+    description = json.loads(tokenizer_file.read_text())
+    inner = description
+    for name in field[:-1]:
+        inner = inner[name]
+    inner[field[-1]] = value
+    (tmp_path / "other.json").write_text(json.dumps(description))
+    assert not tokens.load(tmp_path / "other.json", "other").is_apart("Eine Zeile")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "qwen", "llama"])
+@given(text=LINES)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_cut_at_line_ends_a_text_has_the_same_tokens(
+    tokenizer_files: dict[str, Path], kind: str, text: str
+) -> None:
+    counter = tokens.load(tokenizer_files[kind], kind)
+    cuts = [0, *(m.end() for m in tokens.LINE_END.finditer(text)), len(text)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(cuts)]
+    assert sum(map(counter.count, pieces)) == counter.count(text)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "qwen", "llama"])
+@given(text=st.one_of(LINES, st.text(max_size=200)))
+@example(text="Größe 👩‍👩‍👧‍👦 吾輩 ﷺ \u0301" * 20)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_ends_by_bytes_are_those_of_the_library(
+    tokenizer_files: dict[str, Path], kind: str, text: str
+) -> None:
+    counter = tokens.load(tokenizer_files[kind], kind)
+    if text and counter.is_apart(text):
+        by_bytes = counter._ends_by_bytes(text, counter._bytes_per_token)
+        assert by_bytes == counter._ends(text)

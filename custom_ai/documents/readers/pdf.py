@@ -59,9 +59,7 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
     removed = sum(map(len, pages)) - sum(map(len, kept))
-    return Parsed(
-        flow.text, flow.pages, headings, "application/pdf", recognised, unread, removed
-    )
+    return Parsed(flow.text, flow.pages, headings, "application/pdf", recognised, unread, removed)
 
 
 def _check_for_text(
@@ -118,18 +116,24 @@ def _is_picture(page: "pypdfium2.PdfPage") -> bool:
 
 def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
     """The lines of one page in reading order, blank ones left out."""
+    import pypdfium2
     import pypdfium2.raw as pdfium
 
     words = page.get_textpage()
+    # The raw handle and one structure for all characters: this is done for every line.
+    raw, matrix, box = words.raw, pdfium.FS_MATRIX(), pdfium.FS_RECTF()
 
-    def place(index: int) -> tuple[float, float, float, float]:
-        """Left, lower and right edge and font size of the character at a place in the text."""
-        character = max(pdfium.FPDFText_GetCharIndexFromTextIndex(words, index), 0)
-        matrix = pdfium.FS_MATRIX()
-        pdfium.FPDFText_GetMatrix(words, character, matrix)
+    def place(index: int) -> tuple[int, float, float, float]:
+        """Number, left, lower and right edge of the character at a place in the text."""
+        character = max(pdfium.FPDFText_GetCharIndexFromTextIndex(raw, index), 0)
+        if not pdfium.FPDFText_GetLooseCharBox(raw, character, box):
+            raise pypdfium2.PdfiumError("a character has no place")
+        return character, box.left, box.bottom, box.right
+
+    def size_of(character: int) -> float:
+        pdfium.FPDFText_GetMatrix(raw, character, matrix)
         scale = math.hypot(matrix.b, matrix.d) or 1.0
-        left, bottom, right, _ = words.get_charbox(character, loose=True)
-        return left, bottom, right, scale * pdfium.FPDFText_GetFontSize(words, character)
+        return float(scale * pdfium.FPDFText_GetFontSize(raw, character))
 
     found = []
     start = 0
@@ -139,8 +143,9 @@ def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
         if inner := text.strip():
             first = start + len(text) - len(text.lstrip())
             last = first + len(inner.encode("utf-16-le", "replace")) // 2 - 1
-            left, bottom, _, size = place(first)
-            _, last_bottom, right, _ = place(last)
+            character, left, bottom, _ = place(first)
+            size = size_of(character)
+            _, _, last_bottom, right = place(last)
             found.append(layout.Line(text.rstrip(), bottom, last_bottom, size, left, right))
         start += units + 2
     if drawn := strokes.of(page):
