@@ -60,12 +60,12 @@ class SourceRow(NamedTuple):
 
 
 class EmbeddingRow(NamedTuple):
-    """The vector of a chunk: `dim` float32 values, little endian."""
+    """The vector of a chunk: `dimension` float32 values, little endian."""
 
     document_id: int
     model: str
-    dim: int
-    vec: bytes
+    dimension: int
+    vector: bytes
 
 
 @dataclass(frozen=True)

@@ -139,9 +139,8 @@ def _cuts_at_line_ends(description: dict[str, Any]) -> bool:
         return False
     if not before:
         return bool(last["use_regex"])
-    return not last["use_regex"] and [_pattern(step) for step in before] in (
-        [pattern] for pattern in _KNOWN_PATTERNS
-    )
+    known = len(before) == 1 and _pattern(before[0]) in _KNOWN_PATTERNS
+    return known and not last["use_regex"]
 
 
 def _pattern(step: dict[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ def m001_documents_and_chunks(db: sqlite3.Connection) -> None:
 
 
 @MIGRATIONS.append
-def m003_facts(db: sqlite3.Connection) -> None:
+def m004_facts(db: sqlite3.Connection) -> None:
     """What a reader says about a document beside its text, as a JSON object."""
     db.execute("ALTER TABLE sources ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'")
 

@@ -151,12 +151,14 @@ def with_vectors(filled: project.Project) -> project.Project:
     with closing(sqlite3.connect(filled.database)) as db, db:
         db.execute(
             "CREATE TABLE IF NOT EXISTS embeddings (document_id INTEGER NOT NULL,"
-            " model TEXT NOT NULL, dim INTEGER NOT NULL, vec BLOB NOT NULL)"
+            " model TEXT NOT NULL, dimension INTEGER NOT NULL, vector BLOB NOT NULL)"
         )
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'embedding_space'").fetchone():
+            db.execute("INSERT INTO embedding_space VALUES (1, 'bag-of-words', 64, 0, 1)")
         for number, text in db.execute("SELECT id, chunk_text FROM documents").fetchall():
             values = (number, "bag-of-words", 64, struct.pack("<64f", *vector(text)))
-            insert = "INSERT INTO embeddings (document_id, model, dim, vec) VALUES (?, ?, ?, ?)"
-            db.execute(insert, values)
+            columns = "document_id, model, dimension, vector"
+            db.execute(f"INSERT INTO embeddings ({columns}) VALUES (?, ?, ?, ?)", values)
     return filled
 
 

@@ -144,7 +144,7 @@ def test_when_there_is_no_room_nothing_is_left_and_the_older_file_stays(
 
 def test_vectors_travel_along_where_the_project_has_them(with_vectors: Project) -> None:
     path = export(with_vectors)
-    columns = "document_id, model, dim, vec"
+    columns = "document_id, model, dimension, vector"
     mine = query(with_vectors.database, f"SELECT {columns} FROM embeddings ORDER BY 1")
     assert query(path, f"SELECT {columns} FROM embeddings ORDER BY 1") == mine
     assert ("embedding_models", "bag-of-words") in query(path, "SELECT * FROM meta")

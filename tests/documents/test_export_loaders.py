@@ -17,6 +17,7 @@ from threading import Thread
 
 import pytest
 
+from custom_ai.documents import exporter
 from custom_ai.documents.exporter import export
 from custom_ai.projects.project import Project
 from tests.documents.conftest import vector
@@ -58,6 +59,15 @@ def run(
 @pytest.mark.parametrize("path", sorted(SNIPPETS.glob("*.py")), ids=lambda path: path.name)
 def test_a_loader_is_ten_lines(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 10
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_manual_shows_every_loader_and_format(language: str) -> None:
+    manual = (SNIPPETS.parent / f"manual.{language}.md").read_text("utf-8")
+    assert {path.name for path in SNIPPETS.glob("*.py")} == set(
+        re.findall(r"\(exports/(\w+\.py)\)", manual)
+    )
+    assert all(f"| `{name}`" in manual for name in exporter.names())
 
 
 def test_the_sqlite3_of_python_finds_a_passage(filled: Project) -> None:

@@ -84,7 +84,7 @@ def _rows(documents: Contents, model: str) -> Iterator[tuple[int, str, str, byte
     vectors = (row for row in documents.embeddings() if row.model == model)
     for chunk, vector in zip(documents.chunks(), vectors, strict=True):
         metadata = json.dumps(chunk.flat_metadata(), ensure_ascii=False)
-        yield chunk.id, chunk.chunk_text, metadata, vector.vec
+        yield chunk.id, chunk.chunk_text, metadata, vector.vector
 
 
 def _connect(path: Path) -> "apsw.Connection":

@@ -53,8 +53,8 @@ _EMBEDDINGS = """
     CREATE TABLE embeddings (
         document_id INTEGER NOT NULL REFERENCES documents(id),
         model TEXT NOT NULL,
-        dim INTEGER NOT NULL,
-        vec BLOB NOT NULL, -- dim float32 values, little endian
+        dimension INTEGER NOT NULL,
+        vector BLOB NOT NULL, -- float32, little endian
         PRIMARY KEY (document_id, model)
     ) WITHOUT ROWID;
 """
