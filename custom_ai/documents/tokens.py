@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate, chain
@@ -45,6 +46,7 @@ class Tokens:
         self.identity = identity
         description = json.loads(tokenizer.to_str())
         self._apart = _cuts_at_line_ends(description)
+        self._composes = bool(description["normalizer"])
         self._added = [token["content"] for token in description["added_tokens"]]
 
     def count(self, text: str) -> int:
@@ -104,7 +106,11 @@ class Tokens:
     def is_apart(self, text: str) -> bool:
         """Whether this text has the same tokens when it is cut at LINE_END, so that what is counted
         piece by piece is the count of the whole. False where that is not sure."""
-        return self._apart and not any(token in text for token in self._added)
+        return (
+            self._apart
+            and not any(token in text for token in self._added)
+            and not (self._composes and not unicodedata.is_normalized("NFC", text))
+        )
 
 
 def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
@@ -130,17 +136,17 @@ def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
 def _cuts_at_line_ends(description: dict[str, Any]) -> bool:
     """Whether a tokenizer.json is of a kind that never puts a LINE_END and what follows it into one
     token: byte-level BPE of the usual patterns."""
-    model, steps = description["model"], description["pre_tokenizer"]
-    if model.get("type") != "BPE" or model.get("dropout") or description["normalizer"] or not steps:
+    model, steps = description["model"], description["pre_tokenizer"] or {"type": ""}
+    if model.get("type") != "BPE" or model.get("dropout"):
         return False
-    steps = steps["pretokenizers"] if steps["type"] == "Sequence" else [steps]
-    *before, last = steps
+    if (description["normalizer"] or {"type": "NFC"})["type"] != "NFC":
+        return False
+    *before, last = steps["pretokenizers"] if steps["type"] == "Sequence" else [steps]
     if last["type"] != "ByteLevel" or last["add_prefix_space"]:
         return False
-    if not before:
-        return bool(last["use_regex"])
-    known = len(before) == 1 and _pattern(before[0]) in _KNOWN_PATTERNS
-    return known and not last["use_regex"]
+    if last["use_regex"]:
+        return all(step["type"] == "Digits" for step in before)
+    return len(before) == 1 and _pattern(before[0]) in _KNOWN_PATTERNS
 
 
 def _pattern(step: dict[str, Any]) -> str | None:

@@ -34,8 +34,8 @@ CORPUS = [
 
 @pytest.fixture(scope="session")
 def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The kinds of real tokenizer, tiny: byte-level BPE, the same with the patterns of Qwen 2 and
-    Llama 3, WordPiece, Unigram with metaspace."""
+    """The kinds of real tokenizer, tiny: byte-level BPE, the same as Qwen 2 divides the text, as
+    Llama 3 and as SmolLM, WordPiece, Unigram with metaspace."""
     folder = tmp_path_factory.mktemp("tokenizers")
 
     bpe = Tokenizer(models.BPE())
@@ -68,6 +68,8 @@ def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     for name, digits in (("qwen", ""), ("llama", "{1,3}")):
         pattern = Regex(LETTERS_AND_MARKS.replace("DIGITS", digits))
         split[name] = Tokenizer(models.BPE())
+        if name == "qwen":
+            split[name].normalizer = normalizers.NFC()
         split[name].pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(pattern, "isolated"),
@@ -83,6 +85,12 @@ def tokenizer_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
                 show_progress=False,
             ),
         )
+
+    smol = Tokenizer.from_str(bpe.to_str())
+    smol.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), bpe.pre_tokenizer]
+    )
+    split["smol"] = smol
 
     found = {}
     kinds = {"bpe": bpe, "wordpiece": wordpiece, "unigram": unigram, **split}

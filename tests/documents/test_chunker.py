@@ -44,7 +44,7 @@ PIECES = st.one_of(
     ),
 )
 TEXTS = st.lists(PIECES, max_size=60).map("".join)
-KINDS = ("bpe", "wordpiece", "unigram", "qwen", "llama")
+KINDS = ("bpe", "wordpiece", "unigram", "qwen", "llama", "smol")
 
 
 def check(text: str, found: list[Chunk], counter: tokens.Tokens, size: int) -> None:
