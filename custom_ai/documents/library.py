@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from custom_ai.documents import originals, reader, tokens
+from custom_ai.documents import originals, reader, tokens, vocabulary
 from custom_ai.documents.advance import Advance
 from custom_ai.documents.chunker import Chunk, check_sizes, pieces
 from custom_ai.documents.folders import FoundFile, expand
@@ -138,7 +138,7 @@ def remove(project: Project, name_or_id: str | int) -> Document:
     """
     document = find(project, name_or_id)
     with database.connect(project.database) as db, database.transaction(db):
-        db.execute("DELETE FROM sources WHERE id = ?", (document.id,))
+        _delete(db, "id = ?", document.id)
         # Before the commit: a file that outlived its document would come back with the next run.
         originals.discard(project, Path(document.path))
     return document
@@ -213,17 +213,27 @@ def _is_unchanged(
     if _holds(originals.located(project, row["path"]), digest):
         # A copy of a file that is still there; what stood at this path before is gone.
         with database.transaction(db):
-            db.execute("DELETE FROM sources WHERE path = ?", (path,))
+            _delete(db, "path = ?", path)
         return True
     if row["reader"] != reader_name:
         return False
     # The file has been renamed or moved: it keeps its chunks.
     with database.transaction(db):
-        db.execute("DELETE FROM sources WHERE path = ?", (path,))
+        _delete(db, "path = ?", path)
         values = (path, file.filename, row["id"])
-        db.execute("UPDATE sources SET path = ?, filename = ? WHERE id = ?", values)
-        db.execute("UPDATE documents SET filename = ? WHERE source_id = ?", values[1:])
+        with vocabulary.forgetting(db, [row["id"]]):
+            db.execute("UPDATE sources SET path = ?, filename = ? WHERE id = ?", values)
+            db.execute("UPDATE documents SET filename = ? WHERE source_id = ?", values[1:])
+        vocabulary.learn(db, row["id"])
     return True
+
+
+def _delete(db: sqlite3.Connection, which: str, *values: int | str) -> None:
+    """Delete sources with their chunks, and the words that only they had."""
+    found = db.execute(f"SELECT id FROM sources WHERE {which}", values).fetchall()
+    if numbers := [row["id"] for row in found]:
+        with vocabulary.forgetting(db, numbers):
+            db.execute(f"DELETE FROM sources WHERE {which}", values)
 
 
 @dataclass(frozen=True)
@@ -285,15 +295,17 @@ def _store(db: sqlite3.Connection, project: Project, content: _Content) -> None:
     }
     columns, marks = ", ".join(source), ", ".join("?" * len(source))
     with database.transaction(db):
-        db.execute("DELETE FROM sources WHERE sha256 = ? OR path = ?", (content.sha256, path))
+        _delete(db, "sha256 = ? OR path = ?", content.sha256, path)
         cursor = db.execute(
             f"INSERT INTO sources ({columns}) VALUES ({marks})", tuple(source.values())
         )
+        number = int(cursor.lastrowid or 0)
         db.executemany(
             "INSERT INTO documents (filename, chunk_index, chunk_text, metadata, created_at,"
             " source_id) VALUES (?, ?, ?, ?, ?, ?)",
-            content.rows(int(cursor.lastrowid or 0), now),
+            content.rows(number, now),
         )
+        vocabulary.learn(db, number)
 
 
 def _sha256(path: Path) -> str:

@@ -1,31 +1,44 @@
-"""Full-text search over the chunks of a project: SQLite's FTS5, best matches (BM25) first."""
+"""Search over the chunks of a project: by the words of a question, best matches (BM25) first."""
 
 import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from custom_ai.documents import highlight, vocabulary
 from custom_ai.documents.language import STOP_WORDS
+from custom_ai.documents.vocabulary import NO_SPACES
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
 
-# A last word of this many letters also finds longer words that begin like it.
-_PREFIX_FROM = 4
 _MOST_WORDS = 32
-_SNIPPET_TOKENS = 32
-# Characters that stand for no character, so that no text contains them by right.
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_PREFIX_FROM = 4
 # How German is typed without German keys. Both directions: a text may use either.
 _SPELLINGS = (("ß", "ss"), ("ä", "ae"), ("ö", "oe"), ("ü", "ue"))
-_QUERY = """
-    SELECT documents.id, documents.source_id, documents.filename, documents.chunk_index,
-           documents.chunk_text, documents.metadata, bm25(documents_fts, 1.0, 0.5) AS rank,
-           snippet(documents_fts, 0, ?, ?, '…', ?) AS snippet
-    FROM documents_fts JOIN documents ON documents.id = documents_fts.rowid
-    WHERE documents_fts MATCH ? ORDER BY rank, documents.id LIMIT ?
+# In a script without spaces a longer run of letters is no word: two at a time are looked for.
+_DENSE = re.compile(f"[{NO_SPACES}]+")
+_LONGEST_DENSE = 3
+
+# What the words of the text, of the file's name and of the headings above it weigh.
+_WEIGHTS = "bm25(1.0, 2.0, 3.0)"
+# So many chunks are ranked, times the words of the question: 1.5 to 2 ms a thousand. Of
+# words that stand in more, the names and headings are searched in full and the text in part.
+_MOST_RANKED = 15_000
+
+_BEST = """
+    SELECT rowid FROM documents_fts
+    WHERE documents_fts MATCH ? AND rank MATCH ? ORDER BY rank LIMIT ?
+"""
+_BEST_OF_SOME = """
+    SELECT rowid FROM documents_fts
+    WHERE documents_fts MATCH ? AND rank MATCH ? AND rowid % ? = 0
+    ORDER BY bm25(documents_fts, 1.0, 2.0, 3.0) LIMIT ?
+"""
+_CHUNK = """
+    SELECT id, source_id, filename, chunk_index, chunk_text, metadata FROM documents WHERE id = ?
 """
 
 
@@ -34,7 +47,8 @@ class Hit:
     """A chunk that was found.
 
     document: the number of the document as `list_all` shows it; chunk: the chunk's own number.
-    snippet: the part of the chunk around the words; highlights: where in it the words stand.
+    snippet: the part of the chunk around the words; highlights: where in it the words stand;
+    spans: where they stand in the whole chunk_text.
     score: larger is better; comparable within one search only.
     """
 
@@ -47,6 +61,7 @@ class Hit:
     chunk_text: str
     snippet: str
     highlights: list[tuple[int, int]]
+    spans: list[tuple[int, int]]
     score: float
 
     def as_json(self) -> dict[str, Any]:
@@ -54,70 +69,168 @@ class Hit:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Term:
+    """One word of the question: how it may be spelled, and in how many chunks it stands.
+
+    begins: longer words that begin like it count as the same word.
+    """
+
+    spellings: tuple[str, ...]
+    chunks: int
+    begins: bool = False
+
+
 def search(project: Project, query: str, limit: int = 10) -> list[Hit]:
     """The chunks that fit what a person typed, which may be anything.
 
-    Chunks with all the words come first, then those with some of them. Words that say nothing
-    ("the", "und") count only when there are no others.
+    Chunks with all the words come first, then those with words that hold them ("Verwaltung" in
+    "Paketverwaltung"), then those with some of them. Words that say nothing ("the", "und") count
+    only when there are no others.
     """
-    terms = list(_terms(query))
-    if not terms or limit < 1:
+    words = _words(query)
+    if not words or limit < 1:
         return []
-    hits: dict[int, Hit] = {}
     with database.connect(project.database) as db:
-        for operator in (" AND ", " OR ")[: len(terms)]:
-            for hit in _matches(db, operator.join(terms), limit):
-                hits.setdefault(hit.chunk, hit)
-            if len(hits) >= limit:
-                break
-    return list(hits.values())[:limit]
+        found = _Found(db, words, limit)
+        found.look()
+        return list(found.hits())
 
 
-def _matches(db: sqlite3.Connection, expression: str, limit: int) -> Iterator[Hit]:
-    values = (_OPEN, _CLOSE, _SNIPPET_TOKENS, expression, limit)
-    for row in db.execute(_QUERY, values):
-        metadata = json.loads(row["metadata"])
-        snippet, highlights = _without_marks(row["snippet"])
-        yield Hit(
-            document=row["source_id"],
-            chunk=row["id"],
-            filename=row["filename"],
-            chunk_index=row["chunk_index"],
-            page=metadata["page_start"],
-            heading_path=metadata["heading_path"],
-            chunk_text=row["chunk_text"],
-            snippet=snippet,
-            highlights=highlights,
-            score=-row["rank"],
-        )
+class _Found:
+    """One search while it goes on: `numbers` of chunks in the order they were found."""
+
+    def __init__(self, db: sqlite3.Connection, words: Sequence[str], limit: int) -> None:
+        self._db = db
+        self._limit = limit
+        spellings = [_spellings(word) for word in words]
+        self._terms = [_Term(each, vocabulary.frequency(db, each)) for each in spellings]
+        self._longer: list[_Term] = []
+        self.numbers: dict[int, None] = {}
+
+    def look(self) -> None:
+        """Look further and further until there are enough chunks."""
+        terms = self._terms
+        self._rank(_all_of(terms), min(t.chunks for t in terms) * len(terms))
+        if self._is_enough():
+            return
+        self._longer = [self._with_longer(term) for term in terms]
+        if self._longer != terms:
+            rows = min(t.chunks for t in self._longer)
+            self._rank(_all_of(self._longer), rows * len(terms))
+        # Some of the words: the rare ones say most, and the frequent ones would cost most.
+        beginnings = [self._with_beginnings(term) for term in terms]
+        for choice in (beginnings, self._longer):
+            if len(terms) > 1 and not self._is_enough():
+                telling = _telling(choice)
+                self._rank(_any_of(telling), sum(t.chunks for t in telling))
+
+    def hits(self) -> Iterator[Hit]:
+        """The chunks that were found, best first."""
+        asked = [word for term in self._terms for word in term.spellings]
+        longer = [word for term in self._longer for word in term.spellings]
+        # A phrase without spaces is no word: what was asked for is shown in it.
+        longer = [word for word in longer if not vocabulary.is_dense(word)]
+        words = {vocabulary.folded(word) for word in (*asked, *longer)}
+        for place, number in enumerate(list(self.numbers)[: self._limit]):
+            row = self._db.execute(_CHUNK, (number,)).fetchone()
+            if row is not None:  # removed since, by another process
+                yield _hit(row, words, place)
+
+    def _is_enough(self) -> bool:
+        return len(self.numbers) >= self._limit
+
+    def _rank(self, expression: str, work: int) -> None:
+        """Add the best chunks; work: how many times a word in a chunk must be weighed for it."""
+        part = -(-work // _MOST_RANKED)
+        if part <= 1:
+            found = self._db.execute(_BEST, (expression, _WEIGHTS, self._limit)).fetchall()
+        else:
+            in_names = f"{{filename headings}} : {expression}"
+            found = self._db.execute(_BEST, (in_names, _WEIGHTS, self._limit)).fetchall()
+            if len(found) < self._limit:
+                values = (expression, _WEIGHTS, part, self._limit)
+                found += self._db.execute(_BEST_OF_SOME, values).fetchall()
+        self.numbers.update(dict.fromkeys(row["rowid"] for row in found))
+
+    def _with_beginnings(self, term: _Term) -> _Term:
+        """The word and every word that begins like it, unless those are too many."""
+        if len(term.spellings[0]) < _PREFIX_FROM:
+            return term
+        chunks = vocabulary.frequency(self._db, term.spellings, begins=True)
+        return term if chunks > _MOST_RANKED else _Term(term.spellings, chunks, begins=True)
+
+    def _with_longer(self, term: _Term) -> _Term:
+        """The word, or a longer one that holds it."""
+        longer = [w for word in term.spellings for w in vocabulary.holding(self._db, word)]
+        if not longer:
+            return term
+        words = tuple(dict.fromkeys((*term.spellings, *longer)))
+        return _Term(words, term.chunks + vocabulary.frequency(self._db, longer))
 
 
-def _terms(query: str) -> Iterator[str]:
-    """What was typed, as expressions that FTS5 can't misread: quoted words only."""
+def _telling(terms: Sequence[_Term]) -> list[_Term]:
+    """The words to look for when not all of them stand together: rare ones first, as many as can
+    be weighed."""
+    chosen: list[_Term] = []
+    for term in sorted(terms, key=lambda term: term.chunks):
+        if chosen and sum(t.chunks for t in chosen) + term.chunks > _MOST_RANKED:
+            break
+        if term.chunks:
+            chosen.append(term)
+    return chosen or list(terms)
+
+
+def _all_of(terms: Sequence[_Term]) -> str:
+    return "(" + " AND ".join(_any_spelling(term) for term in terms) + ")"
+
+
+def _any_of(terms: Sequence[_Term]) -> str:
+    return "(" + " OR ".join(_any_spelling(term) for term in terms) + ")"
+
+
+def _any_spelling(term: _Term) -> str:
+    """An expression that FTS5 can't misread: quoted words only."""
+    star = "*" if term.begins else ""
+    return "(" + " OR ".join(f'"{word}"{star}' for word in term.spellings) + ")"
+
+
+def _words(query: str) -> list[str]:
+    """The words of what was typed, those that say something."""
     found = re.findall(r"\w+", unicodedata.normalize("NFC", query).replace("_", " ").lower())
-    words = list(dict.fromkeys(found))
-    # Words of another alphabet's numbers and the like are no words to FTS5: it skips them.
+    words = list(dict.fromkeys(part for word in found for part in _parts(word)))
     telling = [word for word in words if word not in STOP_WORDS] or words
-    for word in telling[:_MOST_WORDS]:
-        prefix = "*" if word == found[-1] and len(word) >= _PREFIX_FROM else ""
-        quoted = [f'"{spelling}"{prefix}' for spelling in _spellings(word)]
-        yield f"({' OR '.join(quoted)})"
+    return telling[:_MOST_WORDS]
 
 
-def _spellings(word: str) -> list[str]:
+def _parts(word: str) -> list[str]:
+    if len(word) <= _LONGEST_DENSE or not _DENSE.fullmatch(word):
+        return [word]
+    return [word[n : n + 2] for n in range(len(word) - 1)]
+
+
+def _spellings(word: str) -> tuple[str, ...]:
     plain, german = word, word
     for letter, typed in _SPELLINGS:
         plain = plain.replace(letter, typed)
         german = german.replace(typed, letter)
-    return list(dict.fromkeys((word, plain, german)))
+    return tuple(dict.fromkeys((word, plain, german)))
 
 
-def _without_marks(marked: str) -> tuple[str, list[tuple[int, int]]]:
-    """A snippet as plain text, with the places of the found words in it."""
-    highlights = []
-    text = ""
-    for number, part in enumerate(re.split(f"[{_OPEN}{_CLOSE}]", marked)):
-        if number % 2:
-            highlights.append((len(text), len(text) + len(part)))
-        text += part
-    return text, highlights
+def _hit(row: sqlite3.Row, words: set[str], place: int) -> Hit:
+    metadata = json.loads(row["metadata"])
+    spans = highlight.find(row["chunk_text"], words)
+    shown = highlight.snippet(row["chunk_text"], spans)
+    return Hit(
+        document=row["source_id"],
+        chunk=row["id"],
+        filename=row["filename"],
+        chunk_index=row["chunk_index"],
+        page=metadata["page_start"],
+        heading_path=metadata["heading_path"],
+        chunk_text=row["chunk_text"],
+        snippet=shown.text,
+        highlights=shown.spans,
+        spans=spans,
+        score=1 / (1 + place),
+    )

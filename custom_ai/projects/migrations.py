@@ -15,6 +15,13 @@ def m001_documents_and_chunks(db: sqlite3.Connection) -> None:
 
 
 @MIGRATIONS.append
+def m002_headings_and_words(db: sqlite3.Connection) -> None:
+    """The full-text index knows the headings too; its words can be found by a part of them."""
+    for statement in _M002:
+        db.execute(statement)
+
+
+@MIGRATIONS.append
 def m004_facts(db: sqlite3.Connection) -> None:
     """What a reader says about a document beside its text, as a JSON object."""
     db.execute("ALTER TABLE sources ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'")
@@ -77,5 +84,79 @@ _M001 = (
         INSERT INTO documents_fts (rowid, chunk_text, filename)
         VALUES (new.id, new.chunk_text, new.filename);
     END
+    """,
+)
+
+_M002 = (
+    "DROP TRIGGER documents_added",
+    "DROP TRIGGER documents_removed",
+    "DROP TRIGGER documents_changed",
+    "DROP TABLE documents_fts",
+    # The marks of JSON around the headings separate words, as spaces do.
+    """
+    CREATE VIEW documents_indexed AS
+        SELECT id, chunk_text, filename, json_extract(metadata, '$.heading_path') AS headings
+        FROM documents
+    """,
+    """
+    CREATE VIRTUAL TABLE documents_fts USING fts5 (
+        chunk_text, filename, headings, content='documents_indexed', content_rowid='id',
+        tokenize="unicode61 remove_diacritics 2"
+    )
+    """,
+    "INSERT INTO documents_fts (documents_fts) VALUES ('rebuild')",
+    """
+    CREATE TRIGGER documents_added AFTER INSERT ON documents BEGIN
+        INSERT INTO documents_fts (rowid, chunk_text, filename, headings) VALUES (
+            new.id, new.chunk_text, new.filename, json_extract(new.metadata, '$.heading_path')
+        );
+    END
+    """,
+    """
+    CREATE TRIGGER documents_removed AFTER DELETE ON documents BEGIN
+        INSERT INTO documents_fts (documents_fts, rowid, chunk_text, filename, headings) VALUES (
+            'delete',
+            old.id, old.chunk_text, old.filename, json_extract(old.metadata, '$.heading_path')
+        );
+    END
+    """,
+    """
+    CREATE TRIGGER documents_changed AFTER UPDATE ON documents BEGIN
+        INSERT INTO documents_fts (documents_fts, rowid, chunk_text, filename, headings) VALUES (
+            'delete',
+            old.id, old.chunk_text, old.filename, json_extract(old.metadata, '$.heading_path')
+        );
+        INSERT INTO documents_fts (rowid, chunk_text, filename, headings) VALUES (
+            new.id, new.chunk_text, new.filename, json_extract(new.metadata, '$.heading_path')
+        );
+    END
+    """,
+    # The words of the index as it holds them: in small letters and without accents.
+    "CREATE VIRTUAL TABLE documents_terms USING fts5vocab (documents_fts, row)",
+    """
+    CREATE TABLE words (
+        id INTEGER PRIMARY KEY,
+        word TEXT NOT NULL UNIQUE,         -- a word of documents_terms of three letters or more
+        folded TEXT GENERATED ALWAYS AS (replace(word, 'ß', 'ss')) VIRTUAL
+    )
+    """,
+    """
+    CREATE VIRTUAL TABLE words_fts USING fts5 (
+        folded, content='words', content_rowid='id', tokenize='trigram', detail='none'
+    )
+    """,
+    """
+    CREATE TRIGGER words_added AFTER INSERT ON words BEGIN
+        INSERT INTO words_fts (rowid, folded) VALUES (new.id, new.folded);
+    END
+    """,
+    """
+    CREATE TRIGGER words_removed AFTER DELETE ON words BEGIN
+        INSERT INTO words_fts (words_fts, rowid, folded) VALUES ('delete', old.id, old.folded);
+    END
+    """,
+    """
+    INSERT INTO words (word)
+        SELECT term FROM documents_terms WHERE length(term) > 2 AND term GLOB '*[^0-9]*'
     """,
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from custom_ai.documents import library
 from custom_ai.documents.search import Hit, search
+from custom_ai.projects import database
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
 
@@ -126,3 +127,125 @@ def test_the_page_of_a_pdf_is_named(
     hit = search(a_project, "Zauberwort")[0]
     assert hit.page in (1, 2)
     assert "Zauberwort" in hit.snippet
+
+
+COMPOUNDS = {
+    "paket.txt": "Die Paketverwaltungswerkzeuge laden neue Fassungen herunter.",
+    "amt.txt": "Die Verwaltung antwortet innerhalb von drei Wochen.",
+    "dach.txt": "Hinter den Dachziegelhäusern liegt die Fußgängerzone.",
+    "neko.txt": "吾輩は猫である。全文検索機能はまだ無い。",
+    "arabic.txt": "المفتاح تحت الحجر الكبير",
+}
+
+
+@pytest.fixture
+def compounds(a_project: Project, step: Step, tokenizer_file: Path, tmp_path: Path) -> Project:
+    for name, text in COMPOUNDS.items():
+        (tmp_path / name).write_text(text)
+    library.add(a_project, [tmp_path / n for n in COMPOUNDS], step, tokenizer_file, "tiny")
+    return a_project
+
+
+@pytest.mark.parametrize(
+    ("query", "files", "shown"),
+    [
+        ("Paketverwaltung", ["paket.txt"], "Paketverwaltungswerkzeuge"),
+        ("werkzeuge", ["paket.txt"], "Paketverwaltungswerkzeuge"),
+        ("verwaltung", ["amt.txt", "paket.txt"], "Verwaltung"),
+        ("ziegelhauser", ["dach.txt"], "Dachziegelhäusern"),
+        ("Ziegelhaeuser", ["dach.txt"], "Dachziegelhäusern"),
+        ("gaenger", ["dach.txt"], "Fußgängerzone"),
+        ("fussgang", ["dach.txt"], "Fußgängerzone"),
+        ("検索", ["neko.txt"], "検索"),
+        ("猫", ["neko.txt"], "猫"),
+        ("الحجر", ["arabic.txt"], "الحجر"),
+        # Three letters are in too many words.
+        ("tun", [], ""),
+    ],
+)
+def test_a_part_of_a_word_finds_it(
+    compounds: Project, query: str, files: list[str], shown: str
+) -> None:
+    hits = search(compounds, query)
+    assert names(hits) == files
+    for hit in hits[:1]:
+        assert {hit.snippet[a:b] for a, b in hit.highlights} == {shown}
+        assert [hit.chunk_text[a:b] for a, b in hit.spans] == [shown]
+
+
+def test_all_words_or_words_that_hold_them_come_before_some(compounds: Project) -> None:
+    assert names(search(compounds, "Verwaltung Paket"))[0] == "paket.txt"
+
+
+def test_removed_and_replaced_documents_leave_no_words(
+    compounds: Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    library.remove(compounds, "paket.txt")
+    (tmp_path / "dach.txt").write_text("Hinter den Reihenhäusern liegt die Verwaltung.")
+    library.add(compounds, [tmp_path / "dach.txt"], step, tokenizer_file, "tiny")
+    assert search(compounds, "Paketverwaltung") == []
+    assert search(compounds, "ziegelhauser") == []
+    assert names(search(compounds, "reihenhaus")) == ["dach.txt"]
+    assert sorted(names(search(compounds, "verwaltung"))) == ["amt.txt", "dach.txt"]
+    with database.connect(compounds.database) as db:
+        words = {row["word"] for row in db.execute("SELECT word FROM words")}
+        terms = {row["term"] for row in db.execute("SELECT term FROM documents_terms")}
+        db.execute("INSERT INTO words_fts (words_fts, rank) VALUES ('integrity-check', 1)")
+        db.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
+    assert words == {term for term in terms if len(term) > 2}
+
+
+def test_a_renamed_file_is_found_by_its_new_name_only(
+    compounds: Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "amt.txt").rename(tmp_path / "rathausbrief.txt")
+    library.add(compounds, [tmp_path / "rathausbrief.txt"], step, tokenizer_file, "tiny")
+    assert names(search(compounds, "rathaus")) == ["rathausbrief.txt"]
+    assert search(compounds, "amt") == []
+
+
+def test_headings_and_the_name_of_the_file_count(
+    a_project: Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    filler = " ".join(f"Satz {n} über den Hof und seinen Zaun." for n in range(40))
+    texts = {
+        "a.md": f"# Garten\n\n{filler}\n\nDie Kaution steht hier nebenbei.",
+        "b.md": f"# Garten\n\n## Kaution\n\n{filler}",
+        "kaution.md": f"# Hof\n\n{filler}",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    a_project.change(chunk_tokens=2048)
+    library.add(a_project, [tmp_path / name for name in texts], step, tokenizer_file, "tiny")
+    found = names(search(a_project, "Kaution"))
+    assert set(found) == set(texts)
+    assert found[-1] == "a.md"
+    hit = search(a_project, "Zaun Kaution")[0]
+    assert hit.heading_path
+
+
+def test_a_long_chunk_is_shown_around_the_words(
+    a_project: Project, step: Step, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    filler = " ".join(f"Satz {n} über den Hof." for n in range(30))
+    text = f"Die Miete. {filler} Hier stehen Miete und Kaution beisammen. {filler}"
+    (tmp_path / "a.txt").write_text(text)
+    a_project.change(chunk_tokens=2048)
+    library.add(a_project, [tmp_path / "a.txt"], step, tokenizer_file, "tiny")
+    hit = search(a_project, "Kaution Miete")[0]
+    assert [hit.snippet[a:b] for a, b in hit.highlights] == ["Miete", "Kaution"]
+    assert hit.snippet.startswith("…")
+    assert hit.snippet.endswith("…")
+    assert hit.snippet.strip("…") in hit.chunk_text
+    assert len(hit.snippet) < 300
+    assert [hit.chunk_text[a:b] for a, b in hit.spans] == ["Miete", "Miete", "Kaution"]
+
+
+def test_words_that_stand_almost_everywhere_are_found_too(
+    filled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a project of 100 000 chunks meets, with a bound for four."""
+    monkeypatch.setattr("custom_ai.documents.search._MOST_RANKED", 1)
+    assert names(search(filled, "haus"))[0] == "haus.md"
+    assert names(search(filled, "Miete Häuser"))
+    assert len(search(filled, "Miete Häuser rent")) >= 1

@@ -77,9 +77,4 @@ def _hit(project: Project, hit: Hit) -> Shown | None:
     found = chunks.page(project, hit.document, hit.chunk_index, 1).items
     if not found or found[0].id != hit.chunk:
         return None
-    text = found[0].text
-    # The snippet is a part of the text between two marks for what was left out.
-    inner = hit.snippet.removeprefix("…").removesuffix("…")
-    start = text.find(inner) - (len(hit.snippet) - len(hit.snippet.removeprefix("…")))
-    spans = [(a + start, b + start) for a, b in hit.highlights] if inner in text else []
-    return Shown(found[0], spans, hit.snippet, hit.highlights)
+    return Shown(found[0], hit.spans, hit.snippet, hit.highlights)
