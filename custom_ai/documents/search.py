@@ -1,14 +1,13 @@
 """Search over the chunks of a project: by the words of a question, best matches (BM25) first."""
 
-import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from custom_ai.documents import highlight, vocabulary
+from custom_ai.documents import vocabulary
+from custom_ai.documents.hits import Hit, hits
 from custom_ai.documents.language import STOP_WORDS
 from custom_ai.documents.vocabulary import NO_SPACES
 from custom_ai.projects import database
@@ -37,36 +36,6 @@ _BEST_OF_SOME = """
     WHERE documents_fts MATCH ? AND rank MATCH ? AND rowid % ? = 0
     ORDER BY bm25(documents_fts, 1.0, 2.0, 3.0) LIMIT ?
 """
-_CHUNK = """
-    SELECT id, source_id, filename, chunk_index, chunk_text, metadata FROM documents WHERE id = ?
-"""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A chunk that was found.
-
-    document: the number of the document as `list_all` shows it; chunk: the chunk's own number.
-    snippet: the part of the chunk around the words; highlights: where in it the words stand;
-    spans: where they stand in the whole chunk_text.
-    score: larger is better; comparable within one search only.
-    """
-
-    document: int
-    chunk: int
-    filename: str
-    chunk_index: int
-    page: int | None
-    heading_path: list[str]
-    chunk_text: str
-    snippet: str
-    highlights: list[tuple[int, int]]
-    spans: list[tuple[int, int]]
-    score: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape other programs may rely on."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -81,6 +50,14 @@ class _Term:
     begins: bool = False
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Chunks by their numbers, the best first; marked: words to highlight, as `folded` has them."""
+
+    numbers: list[int]
+    marked: set[str]
+
+
 def search(project: Project, query: str, limit: int = 10) -> list[Hit]:
     """The chunks that fit what a person typed, which may be anything.
 
@@ -88,13 +65,20 @@ def search(project: Project, query: str, limit: int = 10) -> list[Hit]:
     "Paketverwaltung"), then those with some of them. Words that say nothing ("the", "und") count
     only when there are no others.
     """
+    with database.connect(project.database) as db:
+        found = rank(db, query, limit)
+        scored = [(number, 1 / (1 + place)) for place, number in enumerate(found.numbers)]
+        return list(hits(db, scored, found.marked))
+
+
+def rank(db: sqlite3.Connection, query: str, limit: int) -> Ranking:
+    """As `search`, without reading the chunks."""
     words = _words(query)
     if not words or limit < 1:
-        return []
-    with database.connect(project.database) as db:
-        found = _Found(db, words, limit)
-        found.look()
-        return list(found.hits())
+        return Ranking([], set())
+    found = _Found(db, words, limit)
+    found.look()
+    return Ranking(list(found.numbers)[:limit], found.marked())
 
 
 class _Found:
@@ -125,17 +109,13 @@ class _Found:
                 telling = _telling(choice)
                 self._rank(_any_of(telling), sum(t.chunks for t in telling))
 
-    def hits(self) -> Iterator[Hit]:
-        """The chunks that were found, best first."""
+    def marked(self) -> set[str]:
+        """The words that were looked for, as they are compared."""
         asked = [word for term in self._terms for word in term.spellings]
         longer = [word for term in self._longer for word in term.spellings]
         # A phrase without spaces is no word: what was asked for is shown in it.
         longer = [word for word in longer if not vocabulary.is_dense(word)]
-        words = {vocabulary.folded(word) for word in (*asked, *longer)}
-        for place, number in enumerate(list(self.numbers)[: self._limit]):
-            row = self._db.execute(_CHUNK, (number,)).fetchone()
-            if row is not None:  # removed since, by another process
-                yield _hit(row, words, place)
+        return {vocabulary.folded(word) for word in (*asked, *longer)}
 
     def _is_enough(self) -> bool:
         return len(self.numbers) >= self._limit
@@ -215,22 +195,3 @@ def _spellings(word: str) -> tuple[str, ...]:
         plain = plain.replace(letter, typed)
         german = german.replace(typed, letter)
     return tuple(dict.fromkeys((word, plain, german)))
-
-
-def _hit(row: sqlite3.Row, words: set[str], place: int) -> Hit:
-    metadata = json.loads(row["metadata"])
-    spans = highlight.find(row["chunk_text"], words)
-    shown = highlight.snippet(row["chunk_text"], spans)
-    return Hit(
-        document=row["source_id"],
-        chunk=row["id"],
-        filename=row["filename"],
-        chunk_index=row["chunk_index"],
-        page=metadata["page_start"],
-        heading_path=metadata["heading_path"],
-        chunk_text=row["chunk_text"],
-        snippet=shown.text,
-        highlights=shown.spans,
-        spans=spans,
-        score=1 / (1 + place),
-    )

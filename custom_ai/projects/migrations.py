@@ -22,6 +22,13 @@ def m002_headings_and_words(db: sqlite3.Connection) -> None:
 
 
 @MIGRATIONS.append
+def m003_embeddings(db: sqlite3.Connection) -> None:
+    """What chunks mean, as vectors of one model."""
+    for statement in _M003:
+        db.execute(statement)
+
+
+@MIGRATIONS.append
 def m004_facts(db: sqlite3.Connection) -> None:
     """What a reader says about a document beside its text, as a JSON object."""
     db.execute("ALTER TABLE sources ADD COLUMN facts TEXT NOT NULL DEFAULT '{}'")
@@ -158,5 +165,47 @@ _M002 = (
     """
     INSERT INTO words (word)
         SELECT term FROM documents_terms WHERE length(term) > 2 AND term GLOB '*[^0-9]*'
+    """,
+)
+
+_M003 = (
+    """
+    CREATE TABLE embeddings (
+        document_id INTEGER PRIMARY KEY REFERENCES documents(id) ON DELETE CASCADE,
+        model TEXT NOT NULL,
+        dimension INTEGER NOT NULL,
+        vector BLOB NOT NULL               -- float32, little-endian, of length 1
+    )
+    """,
+    # What all vectors have in common; `stamp` is another number after every change.
+    """
+    CREATE TABLE embedding_space (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        model TEXT NOT NULL,
+        dimension INTEGER NOT NULL,
+        vectors INTEGER NOT NULL,
+        stamp INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TRIGGER embeddings_alike BEFORE INSERT ON embeddings
+    WHEN NOT EXISTS (
+        SELECT 1 FROM embedding_space
+        WHERE model = new.model AND dimension = new.dimension
+          AND length(new.vector) = 4 * new.dimension
+    )
+    BEGIN
+        SELECT RAISE(ABORT, 'vectors of another model');
+    END
+    """,
+    """
+    CREATE TRIGGER embeddings_added AFTER INSERT ON embeddings BEGIN
+        UPDATE embedding_space SET vectors = vectors + 1, stamp = random();
+    END
+    """,
+    """
+    CREATE TRIGGER embeddings_removed AFTER DELETE ON embeddings BEGIN
+        UPDATE embedding_space SET vectors = vectors - 1, stamp = random();
+    END
     """,
 )

@@ -30,6 +30,8 @@ class ProjectConfig(Options):
     output_format: Literal["gguf", "safetensors", "adapter"] = "gguf"
     chunk_tokens: int = Field(default=512, ge=64, le=8192)
     chunk_overlap: int = Field(default=50, ge=0, le=1024)
+    # A model of Ollama's that turns text into vectors; empty: search goes by words alone.
+    embedding_model: str = Field(default="", max_length=200)
 
 
 @dataclass(frozen=True)

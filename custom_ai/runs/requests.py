@@ -26,6 +26,14 @@ def documents(paths: list[Path], project: Project | None = None) -> Json:
     return {"paths": [portable(project, path) if project else str(path) for path in full]}
 
 
+def embedding(project: Project, model: str = "") -> Json:
+    """Give every chunk a vector of this model, or of the project's; UserError when it has none."""
+    chosen = model.strip() or project.config.embedding_model
+    if not chosen:
+        raise UserError("documents.no_embedding_model")
+    return {"model": chosen}
+
+
 def samples(provider: str, wished: Json) -> Json:
     """Write samples with this provider; raises UserError when it can't work here."""
     if reason := providers.find(provider).unavailable():

@@ -9,6 +9,7 @@ from typing import Any
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
 from custom_ai.documents import library, originals
+from custom_ai.documents.embed import embed
 from custom_ai.errors import UserError
 from custom_ai.evaluation import exam
 from custom_ai.export import exporter as exporters
@@ -52,15 +53,37 @@ def task_named(name: str) -> Task:
 
 
 def add_documents(project: Project, options: Json, step: Step) -> Json:
-    """options: {"paths": files and folders, by full path or by their place in the project}."""
+    """options: {"paths": files and folders, by full path or by their place in the project}.
+
+    Where the project has an embedding model, what was read gets its vectors, too.
+    """
     paths = [originals.located(project, path) for path in options["paths"]]
     model = resolve(project.config.base_model)
     tokenizer_file = model.tokenizer_file()
     if tokenizer_file is None:
         # A model of the hub that was not downloaded yet: the starter's count is near enough.
         step.warn("runs.tokens_estimated", model=model.name)
-        return library.add(project, paths, step).as_json()
-    return library.add(project, paths, step, tokenizer_file, model.name).as_json()
+        added = library.add(project, paths, step)
+    else:
+        added = library.add(project, paths, step, tokenizer_file, model.name)
+    return {**added.as_json(), **_embed_new(project, step)}
+
+
+def _embed_new(project: Project, step: Step) -> Json:
+    """What was read is read, whether Ollama is there or not."""
+    chosen = project.config.embedding_model
+    if not chosen:
+        return {}
+    try:
+        return {"embedded": embed(project, chosen, step).embedded}
+    except UserError as error:
+        step.warn("documents.log.not_embedded", reason=error.message)
+        return {"embedded": 0}
+
+
+def embed_documents(project: Project, options: Json, step: Step) -> Json:
+    """options: {"model": an embedding model of Ollama's}."""
+    return embed(project, options["model"], step).as_json()
 
 
 def generate_samples(project: Project, options: Json, step: Step) -> Json:
@@ -167,6 +190,7 @@ def _exam(project: Project, options: Json) -> Json:
 
 TASKS = (
     Task("documents", add_documents, _nothing),
+    Task("embed", embed_documents, _nothing),
     Task("samples", generate_samples, _chunks),
     Task("train", train, _samples, device=True),
     Task("export", export, _adapter),

@@ -11,7 +11,7 @@ StepState = Literal["done", "running", "next", "waiting"]
 
 # Which runs belong to which step.
 _TASKS = {
-    "documents": ("documents",),
+    "documents": ("documents", "embed"),
     "samples": ("samples",),
     "training": ("train", "export"),
     "chat": ("evaluate",),

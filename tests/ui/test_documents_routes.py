@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from custom_ai import settings
 from custom_ai.documents import exporter, library
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
@@ -20,6 +21,7 @@ from custom_ai.runs import runner
 from custom_ai.runs.run import Run
 from custom_ai.ui import shelf
 from custom_ai.ui.routes import chunks, document_exports, documents
+from tests.providers.embedding_server import EmbeddingServer, embedding_server
 from tests.ui.asking import Answer, Window, serving
 from tests.ui.papers import BELL, LAMP, add, at_work, statuses, until
 
@@ -362,3 +364,63 @@ def test_what_is_no_export_is_never_called_up_to_date(window: Window, project: P
     for format in ("sqlite", "jsonl", "langchain"):
         exporter.place(project, format).write_bytes(b"not an export\n")
         assert "have changed since" in window.get(f"/api/documents/export?format={format}").text
+
+
+# --- search by meaning
+
+
+@pytest.fixture
+def embedder(own_home: Path) -> Iterator[EmbeddingServer]:
+    with embedding_server() as server:
+        settings.change("ollama_url", server.url)
+        yield server
+
+
+def test_chunks_are_embedded_on_a_click_and_found_by_meaning(
+    window: Window, project: Project, embedder: EmbeddingServer
+) -> None:
+    add(project, dog="Der Welpe bellt laut.", ship="Das Segel wird im Hafen gesetzt.")
+    assert "search by meaning" not in window.get("/api/documents/todo").text
+    project.change(embedding_model="all-minilm")
+    assert "2 chunks are not yet in the search by meaning" in window.get("/api/documents/todo").text
+    assert 'name="mode"' not in window.get("/api/documents/chunks?q=Segel").text
+    assert window.post("/api/documents/embed").status == 204
+    assert runner.wait(runs.find(project)).state == "finished"
+    assert window.get("/api/documents/todo").text.strip() == ""
+
+    found = window.get("/api/documents/chunks?q=dog").text
+    assert found.index("dog.md") < found.index("ship.md")
+    assert 'value="both" checked' in found
+    assert '<span class="ca-pill info">meaning</span>' in found
+    words = window.get("/api/documents/chunks?q=Segel&mode=words").text
+    assert ("<mark>Segel</mark>" in words, "dog.md" in words) == (True, False)
+    assert 'value="words" checked' in words
+
+
+def test_without_ollama_the_window_says_that_words_decided(
+    window: Window, project: Project, embedder: EmbeddingServer
+) -> None:
+    add(project, ship="Das Segel wird im Hafen gesetzt.")
+    project.change(embedding_model="all-minilm")
+    window.post("/api/documents/embed")
+    runner.wait(runs.find(project))
+    settings.change("ollama_url", "http://127.0.0.1:9")
+    found = window.get("/api/documents/chunks?q=Segel&mode=both").text
+    assert "Searched by words alone" in found
+    assert "Ollama is not running" in found
+    assert "<mark>Segel</mark>" in found
+
+
+def test_a_choice_that_is_no_longer_possible_is_no_error(window: Window, project: Project) -> None:
+    add(project, ship="Das Segel wird im Hafen gesetzt.")
+    assert "<mark>Segel</mark>" in window.get("/api/documents/chunks?q=Segel&mode=meaning").text
+    assert window.get("/api/documents/chunks?q=Segel&mode=magic").status == 422
+    assert window.post("/api/documents/embed").status == 422
+
+
+def test_a_hit_shows_page_heading_and_parts_of_words(window: Window, project: Project) -> None:
+    add(project, tools="# Werkzeug\n\nDie Paketverwaltungswerkzeuge der Häuser.")
+    found = window.get("/api/documents/chunks?q=verwaltung+hauser").text
+    assert "<bdi>Werkzeug</bdi>" in found
+    assert found.count("<mark>Paketverwaltungswerkzeuge</mark>") == 2
+    assert found.count("<mark>Häuser</mark>") == 2

@@ -1,18 +1,19 @@
-"""`documents add | list | show | chunks | remove | search | export`."""
+"""`documents add | list | show | chunks | remove | search | embed | export`."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.documents import chunks, exporter, library
+from custom_ai.cli.progress import Progress
+from custom_ai.documents import chunks, exporter, hybrid, library, vectors
 from custom_ai.documents.counting import estimated
 from custom_ai.documents.quality import quality, quality_of
-from custom_ai.documents.search import search
 from custom_ai.errors import UserError
+from custom_ai.projects import database
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
 from custom_ai.runs import requests
@@ -44,6 +45,11 @@ def register(parsers: Parsers) -> None:
     add_project(find)
     find.add_argument("query", metavar="QUERY", help=t("cli.query"))
     find.add_argument("--limit", type=int, default=_SEARCH_LIMIT, help=t("cli.limit"))
+    find.add_argument("--mode", choices=get_args(hybrid.Mode), help=t("cli.search_mode"))
+    turn = command(documents, "documents embed", _embed)
+    add_project(turn)
+    turn.add_argument("--model", default="", metavar="MODEL", help=t("cli.embedding_model"))
+    turn.add_argument("--off", action="store_true", help=t("cli.embedding_off"))
     out = command(documents, "documents export", _export)
     add_project(out)
     out.add_argument("file", nargs="?", type=Path, metavar="FILE", help=t("cli.export_file"))
@@ -145,15 +151,34 @@ def _remove(args: argparse.Namespace) -> Outcome:
 
 
 def _search(args: argparse.Namespace) -> Outcome:
-    hits = search(projects.find(args.project), args.query, args.limit)
+    found = hybrid.find(projects.find(args.project), args.query, args.limit, args.mode)
+    if found.shortfall:
+        Progress().say(t("cli.searched_words_only", reason=found.shortfall))
     lines = []
-    for hit in hits:
+    for hit in found.hits:
         place = [hit.filename]
         if hit.page is not None:
             place.append(t("cli.page", page=hit.page))
         lines.append(" · ".join([*place, *hit.heading_path]))
         lines.append(f"    {hit.snippet}")
-    return Outcome([hit.as_json() for hit in hits], "\n".join(lines) or t("cli.no_hits"))
+    return Outcome([hit.as_json() for hit in found.hits], "\n".join(lines) or t("cli.no_hits"))
+
+
+def _embed(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    if args.off:
+        with writing(project, "documents embed"):
+            project.change(embedding_model="")
+            with database.connect(project.database) as db:
+                vectors.drop(db)
+        return Outcome({"embedded": 0}, t("cli.embedding_is_off"))
+    options = requests.embedding(project, args.model)
+    project.change(embedding_model=options["model"])
+    run, stopped = foreground.do(project, "embed", options)
+    if stopped:
+        return stopped
+    result: dict[str, Any] = run.result() or {}
+    return Outcome(result, t("cli.embedded", **result))
 
 
 def _export(args: argparse.Namespace) -> Outcome:

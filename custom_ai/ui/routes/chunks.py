@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from custom_ai.documents import chunks, library
+from custom_ai.documents import chunks, hybrid, library
 from custom_ai.documents.chunks import ChunkView
 from custom_ai.documents.counting import estimated
-from custom_ai.documents.search import Hit, search
+from custom_ai.documents.hits import FoundBy, Hit
 from custom_ai.projects.project import Project
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import render
@@ -31,22 +32,20 @@ class Shown:
     spans: Spans
     snippet: str = ""
     snippet_spans: Spans | None = None
+    found_by: FoundBy = "words"
 
 
 @router.get("/chunks")
-def look(project: Here, q: str = "", document: str = "", page: int = 1) -> str:
+def look(
+    project: Here,
+    q: str = "",
+    document: str = "",
+    page: int = 1,
+    mode: hybrid.Mode | Literal[""] = "",
+) -> str:
     """The chunks of all documents or of one; with a query the best hits among all."""
     if q.strip():
-        hits = search(project, q, MOST_HITS)
-        shown = [shown for hit in hits if (shown := _hit(project, hit))]
-        return render(
-            "documents_chunks",
-            shown=shown,
-            query=q.strip(),
-            most=MOST_HITS,
-            only=None,
-            estimated=partial(estimated, project),
-        )
+        return _found(project, q.strip(), mode or None)
     only = _document(project, document)
     number = only.id if only else None
     # A page that was there before documents were removed: the last one takes its place.
@@ -67,6 +66,23 @@ def look(project: Here, q: str = "", document: str = "", page: int = 1) -> str:
     )
 
 
+def _found(project: Project, query: str, mode: hybrid.Mode | None) -> str:
+    by_meaning = hybrid.has_meaning(project)
+    # The choice of a window whose project has lost its vectors meanwhile.
+    found = hybrid.find(project, query, MOST_HITS, mode if by_meaning else None)
+    return render(
+        "documents_chunks",
+        shown=[shown for hit in found.hits if (shown := _hit(project, hit))],
+        query=query,
+        most=MOST_HITS,
+        only=None,
+        by_meaning=by_meaning,
+        mode=mode or "both",
+        shortfall=found.shortfall,
+        estimated=partial(estimated, project),
+    )
+
+
 def _document(project: Project, number: str) -> library.Document | None:
     """The document of that number; all of them once it is gone."""
     return next((d for d in library.list_all(project) if str(d.id) == number), None)
@@ -77,4 +93,4 @@ def _hit(project: Project, hit: Hit) -> Shown | None:
     found = chunks.page(project, hit.document, hit.chunk_index, 1).items
     if not found or found[0].id != hit.chunk:
         return None
-    return Shown(found[0], hit.spans, hit.snippet, hit.highlights)
+    return Shown(found[0], hit.spans, hit.snippet, hit.highlights, hit.found_by)

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
-from custom_ai.documents import library, originals, reader
+from custom_ai.documents import library, originals, reader, vectors
 from custom_ai.errors import UserError
 from custom_ai.projects.database import connect
 from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project
+from custom_ai.providers.ollama_embed import full_name
 from custom_ai.runs import requests, runner
 from custom_ai.runs import run as runs
 from custom_ai.runs.run import ACTIVE, Run
@@ -111,7 +112,16 @@ def todo(project: Here) -> str:
         outdated=len(outdated),
         gone=gone,
         config=project.config,
+        unembedded=_unembedded(project),
     )
+
+
+@router.post("/embed")
+def embed(project: Here) -> Response:
+    """Begin to turn the chunks into vectors, or go on with it."""
+    with _starting:
+        runner.start(project, "embed", requests.embedding(project))
+    return _changed()
 
 
 @router.get("/table")
@@ -202,6 +212,15 @@ def _covers(run: Run, project: Project, paths: list[Path]) -> bool:
     """Whether the run was asked for all these files."""
     asked = requests.documents(paths, project)["paths"]
     return set(asked) <= set(run.request()["options"]["paths"])
+
+
+def _unembedded(project: Project) -> int:
+    """How many chunks the search by meaning does not know yet, where the project wants it."""
+    chosen = project.config.embedding_model
+    if not chosen:
+        return 0
+    with connect(project.database) as db:
+        return vectors.missing(db, full_name(chosen))
 
 
 def _at_work(project: Project) -> bool:

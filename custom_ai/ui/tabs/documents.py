@@ -21,7 +21,9 @@ def draw(screen: Screen) -> None:
         html(render("documents_drop", suffixes=sorted(by_suffix()), most=MAX_BYTES))
         fragment("/api/documents/todo", "documents runs config", "ca-todo")
         fragment("/api/runs/card/documents", "runs tick-documents", "ca-card-of-run")
+        fragment("/api/runs/card/embed", "runs tick-embed", "ca-card-of-run")
         _draw_sizes(screen)
+        _draw_meaning(screen)
     with gr.Column(elem_classes="ca-card"):
         html(render("documents_list"))
     with gr.Column(elem_classes="ca-card"):
@@ -49,6 +51,24 @@ def _draw_sizes(screen: Screen) -> None:
         check_sizes(sizes["chunk_tokens"], sizes["chunk_overlap"])
         project.change(**sizes)
         gr.Info(t("ui_documents.sizes_saved"), duration=3)
+
+    screen.on_load(fill, form.widgets)
+    screen.on(save.click, keep, form.widgets, validator=form.check)
+
+
+def _draw_meaning(screen: Screen) -> None:
+    form = Form(ProjectConfig)
+    with gr.Accordion(t("ui_documents.meaning"), open=False, elem_classes="ca-more"):
+        form.draw("embedding_model")
+        with gr.Row(elem_classes="ca-actions"):
+            save = gr.Button(t("ui_documents.save_meaning"), elem_id="save-meaning")
+
+    def fill(project: Project) -> list[Any]:
+        return form.shown(project.config.model_dump())
+
+    def keep(project: Project, *given: Any) -> None:
+        project.change(embedding_model=str(form.values(given)["embedding_model"]).strip())
+        gr.Info(t("ui_documents.meaning_saved"), duration=3)
 
     screen.on_load(fill, form.widgets)
     screen.on(save.click, keep, form.widgets, validator=form.check)
