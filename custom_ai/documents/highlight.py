@@ -10,7 +10,7 @@ from custom_ai.documents.vocabulary import folded, is_dense
 Spans = list[tuple[int, int]]
 
 # With accents that stand by themselves, as in texts from a Mac.
-_WORD = re.compile("[^\\W_](?:[^\\W_]|[\u0300-\u036f])*")
+_WORD = re.compile("[^\\W_]+(?:[\u0300-\u036f]+[^\\W_]*)*")
 # The part that is shown: about so many characters, and a little before the first found word.
 _SHOWN = 240
 _BEFORE = 40

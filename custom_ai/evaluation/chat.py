@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from custom_ai.documents.hybrid import find
 from custom_ai.documents.language import language_of
-from custom_ai.documents.search import search
 from custom_ai.errors import UserError
 from custom_ai.models.chat_template import Messages
 from custom_ai.models.transformers_chat import TransformersChat
@@ -182,7 +182,10 @@ def turn(
 
 
 def find_sources(project: Project, question: str) -> list[Source]:
-    """The passages of the project's documents that fit the question best."""
+    """The passages of the project's documents that fit the question best.
+
+    By words and by meaning, where the project has an embedding model and Ollama is there.
+    """
     return [
         Source(
             document=hit.document,
@@ -192,7 +195,7 @@ def find_sources(project: Project, question: str) -> list[Source]:
             chunk_index=hit.chunk_index,
             text=hit.chunk_text,
         )
-        for hit in search(project, question, _PASSAGES)
+        for hit in find(project, question, _PASSAGES).hits
     ]
 
 

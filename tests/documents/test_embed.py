@@ -1,7 +1,10 @@
 """Embedding chunks and searching by meaning, with a real server of vectors."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,6 +195,42 @@ def test_reading_documents_embeds_them_where_the_project_wants_it(
     warned = [e for e in events if e["kind"] == "warning"]
     assert warned[-1]["code"] == "documents.log.not_embedded"
     assert "Ollama is not running" in json.dumps(warned[-1])
+
+
+def test_a_killed_run_goes_on_with_the_rest(
+    long: Project, step: Step, server: EmbeddingServer, tmp_path: Path
+) -> None:
+    """kill -9 while Ollama works on a batch: what was stored is neither lost nor made again."""
+    settings.change("ollama_url", server.url)
+    process: subprocess.Popen[bytes] | None = None
+
+    def kill() -> None:
+        if len(server.requests) == 3 and process:
+            process.kill()
+
+    server.on_request = kill
+    code = (
+        "import sys; from pathlib import Path; from custom_ai.documents.embed import embed;"
+        "from custom_ai.projects.project import Project; from custom_ai.step import Step;"
+        "step = Step(Path(), lambda event: None, lambda: None);"
+        "sys.stdin.read(); embed(Project(Path(sys.argv[1])), sys.argv[2], step)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(long.folder), MODEL],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    process.communicate(timeout=120)
+    assert process.returncode not in (0, 1)
+    assert len(stored(long)) == 64
+    server.on_request = lambda: None
+    assert embed(long, MODEL, step).unchanged == 64
+    # Only the batch that was under way is asked for twice.
+    assert len(server.texts) == len(set(server.texts)) + 32 == len(stored(long)) + 32
+    with database.connect(long.database) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        counted = db.execute("SELECT vectors FROM embedding_space").fetchone()[0]
+    assert counted == len(stored(long))
 
 
 # --- searching

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from custom_ai import settings
 from custom_ai.documents import library
+from custom_ai.documents.embed import embed
 from custom_ai.evaluation.chat import ModelChoice, Source, fit, open_model, turn, with_passages
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
 from custom_ai.texts import use_language
 from tests.evaluation.conftest import question
+from tests.providers.embedding_server import embedding_server
 
 PASSAGE = Source(1, "handbuch.pdf", 3, ["Turm"], 4, "Die Glocke hängt im Nordturm.")
 
@@ -76,3 +79,21 @@ def test_the_oldest_turns_go_first_and_a_long_answer_is_shortened(wordy: ModelCh
         alone, room = fit(model, long, 1000)
         assert alone == question("Wer?")
         assert room == 512 - model.count(alone)
+
+
+def test_passages_are_found_by_meaning_where_the_project_can(
+    project: Project, tmp_path: Path
+) -> None:
+    step = Step(tmp_path, lambda event: None, lambda: None)
+    (tmp_path / "hund.md").write_text("Der Welpe bellt laut.")
+    library.add(project, [tmp_path / "hund.md"], step)
+    asked = "Who is the dog?"
+    assert turn(project, asked, (), True)[1] == []
+    with embedding_server() as server:
+        settings.change("ollama_url", server.url)
+        project.change(embedding_model="all-minilm")
+        embed(project, "all-minilm", step)
+        assert turn(project, asked, (), True)[1][0].text == "Der Welpe bellt laut."
+    # Without Ollama words decide.
+    assert turn(project, asked, (), True)[1] == []
+    assert turn(project, "Welpe?", (), True)[1][0].filename == "hund.md"
