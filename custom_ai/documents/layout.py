@@ -154,7 +154,7 @@ def _between(above: Line | None, below: Line, typical: float, new_page: bool) ->
 def _without_hyphens(marked: Flow) -> Flow:
     """Resolve the hyphen marks, by the words that the document itself uses elsewhere."""
     text = marked.text
-    if not _HYPHEN_MARK.search(text):
+    if not HYPHEN_MARK.search(text):
         return marked
     known = {word.casefold() for word in set(_COMPOUND.findall(text))}
     parts: list[str] = []

@@ -2,8 +2,8 @@
 
 Usage: python -m custom_ai.documents.reader_worker LIMITS
 
-LIMITS is a JSON object, see `reader_process.Limits`. JSON lines on stdin: {"path": file}. JSON lines
-on stdout: {"ready"} once, then for each file: {"page", "of"} now and then; {"text"}, {"pages"} and
+LIMITS is a JSON object, see `reader_process.Limits`. JSON lines on stdin: {"path": file}. On
+stdout: {"ready"} once, then for each file: {"page", "of"} now and then; {"text"}, {"pages"} and
 {"headings"} as often as their size demands, then {"media_type", …}; or {"failed": code, "values",
 "spent"}, where `spent` says that this process should not read another one. The process ends when
 stdin does, so it can't outlive a parent that was killed.

@@ -4,11 +4,9 @@ import contextlib
 import itertools
 import json
 import queue
-import subprocess
 import threading
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import IO, Any
 
 from custom_ai import child, settings

@@ -138,7 +138,7 @@ def test_odd_places_are_named_and_cost_the_others_nothing(
     os.mkfifo(folder / "pipe.txt")
     odd = [
         b"b\xff\xfe\xfa.txt",
-        "zwei\nZeilen.txt".encode(),
+        b"zwei\nZeilen.txt",
         b"-rf.txt",
         "🙈 ".encode() * 20 + b".txt",
     ]

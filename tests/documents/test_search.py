@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from custom_ai.documents import library
-from custom_ai.documents.search import Hit, search
+from custom_ai.documents.hits import Hit
+from custom_ai.documents.search import search
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
