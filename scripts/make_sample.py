@@ -57,11 +57,11 @@ def cells(part: Part) -> list[list[str]]:
 
 def write_pdf(source: str, target: Path) -> None:
     """A pocket booklet with bookmarks, a running title and page numbers."""
-    from reportlab import rl_config  # type: ignore[import-untyped]
-    from reportlab.lib.pagesizes import B6  # type: ignore[import-untyped]
-    from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
-    from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
-    from reportlab.platypus import SimpleDocTemplate  # type: ignore[import-untyped]
+    from reportlab import rl_config
+    from reportlab.lib.pagesizes import B6
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+    from reportlab.platypus import SimpleDocTemplate
 
     rl_config.invariant = 1
     pdfmetrics.registerFont(TTFont("Sans", FONTS / "DejaVuSans.ttf"))
@@ -98,7 +98,7 @@ def write_pdf(source: str, target: Path) -> None:
 
 def _story(source: str) -> list[Any]:
     """The handbook's pieces as reportlab sets them; a list stays on one page with its heading."""
-    from reportlab.lib.styles import ParagraphStyle  # type: ignore[import-untyped]
+    from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import KeepTogether, Paragraph, Table
 
     text = ParagraphStyle("text", fontName="Sans", fontSize=11, leading=17, spaceAfter=9)

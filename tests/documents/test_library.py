@@ -59,7 +59,12 @@ def test_a_folder_is_added_with_all_it_holds(
     ]
     assert result.chunks == sum(d.chunks for d in listed) > 10
     progress = [e for e in events if e["kind"] == "progress"]
-    assert [(e["done"], e["total"]) for e in progress] == [(0, 2), (1, 2), (2, 2)]
+    # A slow machine also says in between how far a file is read.
+    assert list(dict.fromkeys((e["done"], e["total"]) for e in progress)) == [
+        (0, 2),
+        (1, 2),
+        (2, 2),
+    ]
     assert progress[0]["file"] == "b.md"
 
 
