@@ -22,6 +22,10 @@ _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0
 # Bullets of fonts that don't say which character they draw.
 _BULLET = re.compile(r"^\s*[\x80-\x9f\uf06e\uf0a7\uf0b7\uf0d8](?=\s)\s*")
 _CONTROL = re.compile(r"[\x00\x01\x03-\x08\x0b-\x1f\x7f-\x9f]")
+# Without one of these there is nothing to clean.
+_UNCLEAN = re.compile(
+    "[\x00\x01\x03-\x08\x0b-\x1f\x7f-\xa0\ufb00-\ufb06\uf06e\uf0a7\uf0b7\uf0d8]|[ .]\\.[ .]"
+)
 _COMPOUND = re.compile(r"\w+(?:-\w+)*")
 _LAST_PART = re.compile(r"\w+(?:-\w+)*$")
 _FIRST_PART = re.compile(r"\w+")
@@ -98,9 +102,8 @@ def flow(pages: Sequence[Page]) -> Flow:
 
 
 def _clean(text: str) -> str:
-    if text.isascii():
-        text = _CONTROL.sub("", text)
-        return (_LEADERS.sub(" … ", text) if ". ." in text or "....." in text else text).rstrip()
+    if not _UNCLEAN.search(text) and unicodedata.is_normalized("NFC", text):
+        return text.rstrip()
     text = _BULLET.sub("• ", text)
     text = unicodedata.normalize("NFC", _CONTROL.sub("", text.translate(_LIGATURES)))
     return _LEADERS.sub(" … ", text).replace("\u00a0", " ").rstrip()
@@ -156,7 +159,7 @@ def _without_hyphens(marked: Flow) -> Flow:
     text = marked.text
     if not HYPHEN_MARK.search(text):
         return marked
-    known = {word.casefold() for word in set(_COMPOUND.findall(text))}
+    known = set(_COMPOUND.findall(text.casefold()))
     parts: list[str] = []
     ends: list[int] = []  # where each mark ends in the marked text
     shifts = [0]  # by how much what follows has moved

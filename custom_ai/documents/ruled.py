@@ -12,8 +12,6 @@ from custom_ai.documents.layout import HYPHEN_MARK, Line
 # Points. Lines this near to each other are one; ends this near touch.
 _SAME = 2.0
 _TOUCH = 3.0
-# What is no thicker is a line.
-THIN = 3.0
 # A border covers at least this share of the side of its cell.
 _COVERED = 0.8
 _MOST_COLUMNS, _MOST_ROWS = 40, 200
@@ -25,7 +23,7 @@ LONGEST_CELL = 3000
 
 
 class Box(NamedTuple):
-    """A place on a page, in points from its lower left corner. A thin one is a ruling line."""
+    """A place on a page, in points from its lower left corner. Without width or height: a line."""
 
     left: float
     bottom: float
@@ -62,11 +60,9 @@ def with_tables(lines: Sequence[Line], strokes: Sequence[Box], words_in: WordsIn
     Only where every character of those lines stands in exactly one cell; else they stay.
     """
     found = list(lines)
-    level = _merged(_Rule(b.bottom, b.left, b.right) for b in strokes if b.top - b.bottom <= THIN)
+    level = _merged(_Rule(b.bottom, b.left, b.right) for b in strokes if b.top == b.bottom)
     upright = _merged(
-        _Rule(b.left, b.bottom, b.top)
-        for b in strokes
-        if b.right - b.left <= THIN < b.top - b.bottom
+        _Rule(b.left, b.bottom, b.top) for b in strokes if b.left == b.right and b.top > b.bottom
     )
     for part_level, part_upright in _connected(level, upright):
         grid = _Grid.of(part_level, part_upright)

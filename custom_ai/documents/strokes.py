@@ -10,33 +10,60 @@ if TYPE_CHECKING:
 
 # What a ruled table needs at least, and what only drawings have.
 _FEWEST_STROKES, _MOST_PATHS, _MOST_SEGMENTS = 4, 3000, 1000
+# Points. What is filled and no thicker is a line; so is what was drawn with a thick pen.
+_THIN, _THICK = 3.0, 8.0
 
 
 def of(page: "pypdfium2.PdfPage") -> list[ruled.Box]:
-    """The ruling lines of a page, none where there are too few for a table or too many for any."""
+    """The ruling lines of a page: boxes without height or without width.
+
+    None where there are too few for a table or too many for any.
+    """
     import pypdfium2.raw as pdfium
 
-    count = pdfium.FPDFPage_CountObjects(page)
-    objects = (pdfium.FPDFPage_GetObject(page, number) for number in range(count))
-    paths = [o for o in objects if pdfium.FPDFPageObj_GetType(o) == pdfium.FPDF_PAGEOBJ_PATH]
+    handle, get, kind_of = page.raw, pdfium.FPDFPage_GetObject, pdfium.FPDFPageObj_GetType
+    count, path = pdfium.FPDFPage_CountObjects(handle), pdfium.FPDF_PAGEOBJ_PATH
+    paths = [o for n in range(count) if kind_of(o := get(handle, n)) == path]
     if not 1 <= len(paths) <= _MOST_PATHS:
         return []
-    found = [box for path in paths for box in _boxes(path)]
+    edges = tuple(ctypes.c_float() for _ in range(4))
+    found: list[ruled.Box] = []
+    for path in paths:
+        pdfium.FPDFPageObj_GetBounds(path, *edges)
+        whole = ruled.Box(*(edge.value for edge in edges))
+        segments = pdfium.FPDFPath_CountSegments(path)
+        thickness = min(whole.right - whole.left, whole.top - whole.bottom)
+        if thickness <= (_THICK if segments == 2 else _THIN):
+            found.append(_middle(whole))
+        elif segments in (4, 5):
+            found += _sides(whole)
+        elif 5 < segments <= _MOST_SEGMENTS:
+            found += _straight_lines(path, segments)
     return found if len(found) >= _FEWEST_STROKES else []
 
 
-def _boxes(path: Any) -> list[ruled.Box]:
-    """The straight lines of a path that stand upright or lie level."""
+def _middle(box: ruled.Box) -> ruled.Box:
+    """A stroke of the pen without its thickness."""
+    left, bottom, right, top = box
+    if right - left < top - bottom:
+        return ruled.Box((left + right) / 2, bottom, (left + right) / 2, top)
+    return ruled.Box(left, (bottom + top) / 2, right, (bottom + top) / 2)
+
+
+def _sides(box: ruled.Box) -> list[ruled.Box]:
+    left, bottom, right, top = box
+    return [
+        ruled.Box(left, bottom, right, bottom),
+        ruled.Box(left, top, right, top),
+        ruled.Box(left, bottom, left, top),
+        ruled.Box(right, bottom, right, top),
+    ]
+
+
+def _straight_lines(path: Any, count: int) -> list[ruled.Box]:
+    """The straight lines of a longer path that stand upright or lie level; none of a curved one."""
     import pypdfium2.raw as pdfium
 
-    edges = [ctypes.c_float() for _ in range(4)]
-    pdfium.FPDFPageObj_GetBounds(path, *edges)
-    whole = ruled.Box(*(edge.value for edge in edges))
-    if min(whole.right - whole.left, whole.top - whole.bottom) <= ruled.THIN:
-        return [whole]
-    count = pdfium.FPDFPath_CountSegments(path)
-    if not 4 <= count <= _MOST_SEGMENTS:
-        return []
     matrix, x, y = pdfium.FS_MATRIX(), ctypes.c_float(), ctypes.c_float()
     pdfium.FPDFPageObj_GetMatrix(path, matrix)
     found = []
@@ -58,7 +85,7 @@ def _boxes(path: Any) -> list[ruled.Box]:
         if pdfium.FPDFPathSegment_GetClose(segment):
             found.append(ruled.between(point, start))
         last = point
-    return [box for box in found if min(box.right - box.left, box.top - box.bottom) <= 0.5]
+    return [_middle(b) for b in found if min(b.right - b.left, b.top - b.bottom) <= 0.5]
 
 
 def words_in(words: "pypdfium2.PdfTextPage", box: ruled.Box) -> str:

@@ -120,33 +120,28 @@ def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
     import pypdfium2.raw as pdfium
 
     words = page.get_textpage()
-    # The raw handle and one structure for all characters: this is done for every line.
-    raw, matrix, box = words.raw, pdfium.FS_MATRIX(), pdfium.FS_RECTF()
-
-    def place(index: int) -> tuple[int, float, float, float]:
-        """Number, left, lower and right edge of the character at a place in the text."""
-        character = max(pdfium.FPDFText_GetCharIndexFromTextIndex(raw, index), 0)
-        if not pdfium.FPDFText_GetLooseCharBox(raw, character, box):
-            raise pypdfium2.PdfiumError("a character has no place")
-        return character, box.left, box.bottom, box.right
-
-    def size_of(character: int) -> float:
-        pdfium.FPDFText_GetMatrix(raw, character, matrix)
-        scale = math.hypot(matrix.b, matrix.d) or 1.0
-        return float(scale * pdfium.FPDFText_GetFontSize(raw, character))
-
+    # Handles and memory that are used again: this is where most of the time of a file goes.
+    handle, box, matrix = words.raw, pdfium.FS_RECTF(), pdfium.FS_MATRIX()
+    place_of, box_of = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetLooseCharBox
     found = []
     start = 0
     for text in words.get_text_range().split("\r\n"):
         # PDFium counts UTF-16 units.
         units = len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
         if inner := text.strip():
-            first = start + len(text) - len(text.lstrip())
-            last = first + len(inner.encode("utf-16-le", "replace")) // 2 - 1
-            character, left, bottom, _ = place(first)
-            size = size_of(character)
-            _, _, last_bottom, right = place(last)
-            found.append(layout.Line(text.rstrip(), bottom, last_bottom, size, left, right))
+            before = len(text) - len(text.lstrip())
+            after = len(text) - before - len(inner)
+            # Blanks are one unit each, so that only the inner part can have more.
+            first = max(place_of(handle, start + before), 0)
+            last = max(place_of(handle, start + units - after - 1), 0)
+            pdfium.FPDFText_GetMatrix(handle, first, matrix)
+            scale = math.hypot(matrix.b, matrix.d) or 1.0
+            size = scale * pdfium.FPDFText_GetFontSize(handle, first)
+            box_of(handle, first, box)
+            left, bottom = box.left, box.bottom
+            box_of(handle, last, box)
+            line = layout.Line(text.rstrip(), bottom, box.bottom, size, left, box.right)
+            found.append(line)
         start += units + 2
     if drawn := strokes.of(page):
         found = ruled.with_tables(found, drawn, partial(strokes.words_in, words))
