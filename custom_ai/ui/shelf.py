@@ -113,7 +113,9 @@ class Shelf:
 
     def _signs(self) -> dict[int, Quality]:
         """The signs of quality; while documents are being read, those of the state before."""
-        state = hash(tuple((n, d.added_at, how) for n, (d, how) in self.documents.items()))
+        documents = tuple((n, d.added_at, how) for n, (d, how) in self.documents.items())
+        # Whether a count of tokens is an estimate depends on the model.
+        state = hash((self.project.config.base_model, documents))
         with _judging:
             known, signs = _judged.pop(self.project.database, (None, {}))
             newest = newest_run(self.project)

@@ -19,6 +19,7 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs import runner
 from custom_ai.runs.run import Run
+from custom_ai.step import Step
 from custom_ai.ui import shelf
 from custom_ai.ui.routes import chunks, document_exports, documents
 from tests.providers.embedding_server import EmbeddingServer, embedding_server
@@ -424,3 +425,19 @@ def test_a_hit_shows_page_heading_and_parts_of_words(window: Window, project: Pr
     assert "<bdi>Werkzeug</bdi>" in found
     assert found.count("<mark>Paketverwaltungswerkzeuge</mark>") == 2
     assert found.count("<mark>Häuser</mark>") == 2
+
+
+def test_the_table_says_in_detail_how_a_document_was_read(
+    window: Window, project: Project, tmp_path: Path
+) -> None:
+    sample = Path(library.__file__).parents[1] / "sample" / "handbook-part-1.pdf"
+    library.add(project, [sample], Step(tmp_path, lambda _: None, lambda: None))
+    table = window.get("/api/documents/table").text
+    for sign in ("Pages", "Pages without text", "Headers and footers removed", "glued words"):
+        assert sign in table
+    assert "≈" not in table and "≈" not in window.get("/api/documents/chunks").text
+    # For another model the bundled tokenizer only estimates.
+    project.change(base_model="llama3.2:1b")
+    assert "≈" in window.get("/api/documents/table").text
+    assert "≈" in window.get("/api/documents/chunks").text
+    assert "≈" in window.get("/api/documents/chunks?q=weather").text

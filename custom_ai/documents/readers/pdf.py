@@ -116,7 +116,6 @@ def _is_picture(page: "pypdfium2.PdfPage") -> bool:
 
 def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
     """The lines of one page in reading order, blank ones left out."""
-    import pypdfium2
     import pypdfium2.raw as pdfium
 
     words = page.get_textpage()
