@@ -33,6 +33,9 @@ _LETTERS_AND_MARKS = (
 )
 _KNOWN_PATTERNS = (_LETTERS_AND_MARKS % "", _LETTERS_AND_MARKS % "{1,3}")
 
+# For each byte of UTF-8 whether a character begins with it.
+_BEGINS_CHARACTER = bytes(byte & 0xC0 != 0x80 for byte in range(256))
+
 STARTER = Path(__file__).parents[1] / "models" / "starter" / "tokenizer.json"
 
 
@@ -84,15 +87,15 @@ class Tokens:
         """The same, where tokens are bytes: nearly twice as fast as asking for offsets. None where
         some bytes are in no token."""
         [encoding] = self._tokenizer.encode_batch_fast([piece], add_special_tokens=False)
-        ends = list(accumulate(lengths[token] for token in encoding.ids))
+        ends = list(accumulate(map(lengths.__getitem__, encoding.ids)))
         if piece.isascii():
             return ends if ends and ends[-1] == len(piece) else None
         data = piece.encode()
         if not ends or ends[-1] != len(data):
             return None
         # A token that ends inside a character reaches to its end, as the library has it.
-        begun = list(accumulate(byte & 0xC0 != 0x80 for byte in data))
-        return [begun[end - 1] for end in ends]
+        begun = list(accumulate(data.translate(_BEGINS_CHARACTER), initial=0))
+        return list(map(begun.__getitem__, ends))
 
     @cached_property
     def _bytes_per_token(self) -> list[int]:
