@@ -22,19 +22,20 @@ _DENSE = re.compile(f"[{NO_SPACES}]+")
 _LONGEST_DENSE = 3
 
 # What the words of the text, of the file's name and of the headings above it weigh.
-_WEIGHTS = "bm25(1.0, 2.0, 3.0)"
+_WEIGHTS = "1.0, 2.0, 3.0"
 # So many chunks are ranked, times the words of the question: 1.5 to 2 ms a thousand. Of
 # words that stand in more, the names and headings are searched in full and the text in part.
 _MOST_RANKED = 15_000
 
-_BEST = """
+_BEST = f"""
     SELECT rowid FROM documents_fts
-    WHERE documents_fts MATCH ? AND rank MATCH ? ORDER BY rank LIMIT ?
+    WHERE documents_fts MATCH ? AND rank MATCH 'bm25({_WEIGHTS})'
+    ORDER BY rank LIMIT ?
 """
-_BEST_OF_SOME = """
+_BEST_OF_SOME = f"""
     SELECT rowid FROM documents_fts
-    WHERE documents_fts MATCH ? AND rank MATCH ? AND rowid % ? = 0
-    ORDER BY bm25(documents_fts, 1.0, 2.0, 3.0) LIMIT ?
+    WHERE documents_fts MATCH ? AND rowid % ? = 0
+    ORDER BY bm25(documents_fts, {_WEIGHTS}) LIMIT ?
 """
 
 
@@ -124,12 +125,12 @@ class _Found:
         """Add the best chunks; work: how many times a word in a chunk must be weighed for it."""
         part = -(-work // _MOST_RANKED)
         if part <= 1:
-            found = self._db.execute(_BEST, (expression, _WEIGHTS, self._limit)).fetchall()
+            found = self._db.execute(_BEST, (expression, self._limit)).fetchall()
         else:
             in_names = f"{{filename headings}} : {expression}"
-            found = self._db.execute(_BEST, (in_names, _WEIGHTS, self._limit)).fetchall()
+            found = self._db.execute(_BEST, (in_names, self._limit)).fetchall()
             if len(found) < self._limit:
-                values = (expression, _WEIGHTS, part, self._limit)
+                values = (expression, part, self._limit)
                 found += self._db.execute(_BEST_OF_SOME, values).fetchall()
         self.numbers.update(dict.fromkeys(row["rowid"] for row in found))
 

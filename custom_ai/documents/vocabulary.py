@@ -42,10 +42,13 @@ _ADD = """
     INSERT OR IGNORE INTO words (word)
         SELECT term FROM temp.cut_terms WHERE length(term) > 2 AND term GLOB '*[^0-9]*'
 """
+# The first match decides: counting them in documents_terms would cost milliseconds a word.
 _FORGET = """
     DELETE FROM words
     WHERE word IN (SELECT term FROM temp.cut_terms)
-      AND NOT EXISTS (SELECT 1 FROM documents_terms WHERE documents_terms.term = words.word)
+      AND NOT EXISTS (
+          SELECT 1 FROM documents_fts WHERE documents_fts MATCH '"' || words.word || '"'
+      )
 """
 
 

@@ -160,7 +160,7 @@ def _search(args: argparse.Namespace) -> Outcome:
         if hit.page is not None:
             place.append(t("cli.page", page=hit.page))
         lines.append(" · ".join([*place, *hit.heading_path]))
-        lines.append(f"    {hit.snippet}")
+        lines.append(f"    {' '.join(hit.snippet.split())}")
     return Outcome([hit.as_json() for hit in found.hits], "\n".join(lines) or t("cli.no_hits"))
 
 
