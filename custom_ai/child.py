@@ -34,7 +34,7 @@ def start(
 
 
 def detached() -> dict[str, Any]:
-    """Arguments of Popen: Ctrl-C in the terminal is ours, the child must not get it."""
+    """Arguments of Popen: Ctrl-C in the terminal is for us to translate, not for the child."""
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         return {"creationflags": flags}

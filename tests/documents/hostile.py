@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import docx
-from reportlab.lib.pdfencrypt import StandardEncryption
-from reportlab.pdfgen.canvas import Canvas
+from reportlab.lib.pdfencrypt import StandardEncryption  # type: ignore[import-untyped]
+from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
 Kinds = set[str] | None
 Hostile = tuple[str, bytes, Kinds]
@@ -81,14 +81,14 @@ def pdf(pages: int, lines: int = 30, password: str | None = None) -> bytes:
 
 def objects(*bodies: bytes, trailer: bytes = b"/Root 1 0 R") -> bytes:
     """A PDF of these objects, numbered from 1; the first is the catalogue."""
-    out, places = b"%PDF-1.7\n", []
+    out, places = bytearray(b"%PDF-1.7\n"), []
     for number, body in enumerate(bodies, 1):
         places.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(bodies) + 1)
     tail = b"trailer\n<< /Size %d %s >>\nstartxref\n%d\n%%%%EOF\n"
-    return out + head + table + tail % (len(bodies) + 1, trailer, len(out))
+    return bytes(out) + head + table + tail % (len(bodies) + 1, trailer, len(out))
 
 
 def stream(data: bytes, more: bytes = b"") -> bytes:

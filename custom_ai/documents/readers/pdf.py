@@ -81,13 +81,12 @@ def _pages(
     """The lines of each page. Notes the numbers of those that are pictures."""
     import pypdfium2
 
-    number, total = 0, 1
-    while number < total:
+    done, total = 0, 1
+    while done < total:
         # PDFium keeps all it has read until the document is closed; so it is closed now and then.
         with pypdfium2.PdfDocument(path) as document:
             total = len(document)
-            begin = number
-            for number in range(begin, min(begin + _PAGES_AT_ONCE, total)):
+            for number in range(done, min(done + _PAGES_AT_ONCE, total)):
                 page = document[number]
                 lines = _lines(page)
                 if sum(len(line.text) for line in lines) < SCANNED_BELOW and _is_picture(page):
@@ -98,7 +97,7 @@ def _pages(
                 page.close()
                 yield lines
                 on_page(number + 1, total)
-        number += 1
+        done += _PAGES_AT_ONCE
 
 
 def _is_picture(page: "pypdfium2.PdfPage") -> bool:
