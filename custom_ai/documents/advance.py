@@ -9,7 +9,7 @@ from custom_ai.step import Step
 # How often a long file says where it is, and looks whether somebody wants it to stop.
 _SAY_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
-# A file that takes less is finished first.
+# A file that takes less says nothing of its own, and is finished before a stop.
 _PATIENCE_SECONDS = 2.0
 # What a file costs by itself, in bytes that could be read meanwhile.
 _EACH = 20_000
@@ -39,15 +39,13 @@ class Advance:
             self._before += self._weights[self._number]
         self._number += 1
         self._step.stop_if_asked()
-        self._said = time.monotonic()
-        self._looked = self._said + _PATIENCE_SECONDS
+        self._said = self._looked = time.monotonic() + _PATIENCE_SECONDS
         self._say(0.0)
 
     def page(self, done: int, total: int) -> None:
         """So many pages of the file are read (0 of 0: unknown). Raises Stopped."""
-        if self._is_due():
-            pages = {"page": done, "pages": total} if total else {}
-            self._say(_READING * done / total if total else 0.0, **pages)
+        if self._is_due() and total:
+            self._say(_READING * done / total, page=done, pages=total)
 
     def cut(self, share: float) -> None:
         """This share of the file's text is cut into chunks. Raises Stopped."""
