@@ -99,6 +99,6 @@ def _build(lang: str) -> FastAPI:
         enable_monitoring=False,
         theme=theme(),
         head=page.head(lang),
-        app_kwargs=_CLOSED,
+        app_kwargs=dict(_CLOSED),  # Gradio writes into it
     )
     return app
