@@ -271,9 +271,16 @@ def test_doctor_answers_within_two_seconds_without_torch() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     report = json.loads(done.stdout)
     assert done.stderr.strip() == "[]"
-    assert {"hardware", "memory", "disk", "engines", "providers", "exporters", "missing"} <= set(
-        report
-    )
+    assert {
+        "hardware",
+        "memory",
+        "disk",
+        "ocr",
+        "engines",
+        "providers",
+        "exporters",
+        "missing",
+    } <= set(report)
     assert {p["name"] for p in report["exporters"]} == {"gguf", "safetensors", "adapter"}
     assert {p["name"] for p in report["providers"]} == {"extractive", "ollama", "openrouter"}
     # Processor time: on a busy machine the clock on the wall tells of others.

@@ -12,8 +12,8 @@ from custom_ai.errors import UserError
 from custom_ai.texts import t
 
 
-def test_the_four_kinds_of_document_are_known() -> None:
-    assert {".pdf", ".docx", ".md", ".txt"} <= set(reader.by_suffix())
+def test_the_six_kinds_of_document_are_known() -> None:
+    assert {".pdf", ".docx", ".md", ".txt", ".html", ".epub"} <= set(reader.by_suffix())
 
 
 @pytest.mark.parametrize("suffix", sorted(reader.by_suffix()))
