@@ -35,7 +35,7 @@ KINDS = {
     "password": {"password"},
     "corrupt": {"corrupt", "broke_reader"},
     "empty": {"empty"},
-    "scanned": {"scanned"},
+    "scanned": {"scanned", "nothing_recognised"},
     "too big": {"too_big", "unpacks_too_big", "too_much_memory", "too_much_text"},
     "unsupported": {"unsupported", "text_inside", "other_inside", "not_text", "binary"},
     "timeout": {"timeout"},
