@@ -19,9 +19,9 @@ _MAGIC = (
     (b"\x7fELF", "ELF"),
     (b"MZ\x90\0", "EXE"),
 )
-_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html)\b", re.I | re.S
-)
+# A page of HTML, and what may stand before it.
+_HTML = re.compile(rb"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_BEFORE_HTML = re.compile(rb"\s+|\xef\xbb\xbf|<\?.*?>|<!--.*?-->", re.DOTALL)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _INSIDE_ZIP = (
     ("word/document.xml", "DOCX"),
@@ -66,9 +66,16 @@ def kind_of(path: Path) -> str:
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(path)
     if looks_like_text(head):
-        return "HTML" if _HTML.match(head) else "text"
+        return "HTML" if _is_html(head) else "text"
     # Some programs write a few lines before the header of a PDF.
     return "PDF" if b"%PDF-" in head[:1024] else "unknown"
+
+
+def _is_html(data: bytes) -> bool:
+    start = 0
+    while before := _BEFORE_HTML.match(data, start):
+        start = before.end()
+    return bool(_HTML.match(data, start))
 
 
 def looks_like_text(data: bytes) -> bool:

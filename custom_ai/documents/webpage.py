@@ -26,6 +26,8 @@ _OPEN_ENDED = names("p li dt dd td th tr tbody thead tfoot option body html")
 _PARTS = frozenset({"article", "section", "main", "blockquote"})
 _MAIN = re.compile(r"<main\b|\brole\s*=\s*[\"']?main\b", re.IGNORECASE)
 _DECLARATIONS = re.compile(r"<!DOCTYPE[^>\[]{0,500}\[.*?\]\s*>", re.DOTALL | re.IGNORECASE)
+# Where a page declares what it is.
+_HEAD = 10_000
 # With less than this the main part is only a frame that a program would fill.
 _LEAST_MAIN = 200
 
@@ -144,7 +146,8 @@ def read_part(markup: str) -> tuple[str, list[Heading]]:
 
 def _parsed(markup: str) -> Webpage:
     # The declarations that XML allows there are no text; nothing is made of them.
-    markup = _DECLARATIONS.sub("", markup, count=1)
+    if found := _DECLARATIONS.search(markup, 0, _HEAD):
+        markup = markup[: found.start()] + markup[found.end() :]
     if _MAIN.search(markup):
         page = _fed(Webpage(main_only=True), markup)
         if len(page.text) >= _LEAST_MAIN and not page.unclosed:

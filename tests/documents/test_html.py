@@ -1,6 +1,7 @@
 """HTML: the content of a page as Markdown, in every encoding, and nothing that isn't content."""
 
 import codecs
+import time
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,25 @@ def test_what_is_no_page_says_so(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             reader.read(tmp_path / name)
         assert caught.value.code == f"documents.{code}", name
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b" " * 65_536,
+        b"<!--" * 16_000,
+        b"<?" * 30_000,
+        b"<!DOCTYPE [" * 6_000,
+        b"<!-- -->\n" * 7_000,
+    ],
+    ids=["blanks", "comments", "instructions", "declarations", "empty"],
+)
+def test_what_never_becomes_a_page_takes_no_time(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.html").write_bytes(data + b"<p>Text")
+    before = time.process_time()
+    reader.read(tmp_path / "a.html")
+    # Milliseconds; where a pattern goes back at every sign, minutes.
+    assert time.process_time() - before < 5
 
 
 def test_html_in_a_text_file_is_text(tmp_path: Path) -> None:
