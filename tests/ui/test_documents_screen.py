@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from custom_ai import settings
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
+from tests.providers.embedding_server import embedding_server
 from tests.ui.conftest import OpenPage
 from tests.ui.papers import BELL, LAMP, add, at_work, statuses
 
@@ -98,6 +100,28 @@ def test_waiting_files_are_read_by_a_click_and_their_chunks_searched_in_german(
     assert page.locator("#chunks-list article").count() == 1
     page.get_by_label("Im Text suchen").fill("läutet")
     page.locator("#chunks-list mark", has_text="läutet").first.wait_for()
+
+
+def test_search_by_meaning_is_switched_on_prepared_and_chosen(
+    open_page: OpenPage, project: Project, tmp_path: Path
+) -> None:
+    add(project, one="Der Welpe bellt laut.", two="Das Segel wird im Hafen gesetzt. Ein Hund.")
+    with embedding_server() as server:
+        settings.change("ollama_url", server.url)
+        page = open_page("en", project.slug, "documents")
+        page.get_by_role("button", name="Search by meaning").click()
+        page.get_by_label("Embedding model for the search by meaning").fill("all-minilm")
+        page.get_by_role("button", name="Save embedding model").click()
+        page.get_by_role("button", name="Prepare search by meaning").click()
+        page.locator(".ca-card-of-run .ca-pill", has_text="finished").wait_for()
+        page.locator("#chunks-query").fill("dog barking")
+        page.locator("#chunks-list article", has_text="Der Welpe bellt laut.").wait_for()
+        page.get_by_role("radio", name="words", exact=True).check(force=True)
+        page.get_by_text("Nothing found").wait_for()
+        page.locator("#chunks-query").fill("Segel")
+        page.locator("#chunks-list mark", has_text="Segel").first.wait_for()
+        assert page.get_by_role("radio", name="words", exact=True).is_checked()
+    assert project.config.embedding_model == "all-minilm"
 
 
 def test_a_removed_document_is_gone_after_the_question(
