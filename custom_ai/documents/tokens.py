@@ -47,10 +47,9 @@ class Tokens:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.identity = identity
-        description = json.loads(tokenizer.to_str())
-        self._apart = _cuts_at_line_ends(description)
-        self._composes = bool(description["normalizer"])
-        self._added = [token["content"] for token in description["added_tokens"]]
+        self._apart = _cuts_at_line_ends(tokenizer)
+        self._composes = tokenizer.normalizer is not None
+        self._added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
@@ -136,20 +135,30 @@ def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
     return Tokens(tokenizer, identity_of(data, name))
 
 
-def _cuts_at_line_ends(description: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json is of a kind that never puts a LINE_END and what follows it into one
+def _cuts_at_line_ends(tokenizer: "tokenizers.Tokenizer") -> bool:
+    """Whether a tokenizer is of a kind that never puts a LINE_END and what follows it into one
     token: byte-level BPE of the usual patterns."""
-    model, steps = description["model"], description["pre_tokenizer"] or {"type": ""}
-    if model.get("type") != "BPE" or model.get("dropout"):
+    model = tokenizer.model
+    if type(model).__name__ != "BPE" or model.dropout:
         return False
-    if (description["normalizer"] or {"type": "NFC"})["type"] != "NFC":
+    if _described(tokenizer.normalizer).get("type", "NFC") != "NFC":
         return False
-    *before, last = steps["pretokenizers"] if steps["type"] == "Sequence" else [steps]
+    whole = _described(tokenizer.pre_tokenizer)
+    steps = whole.get("pretokenizers", [whole])
+    if not whole or not steps:
+        return False
+    *before, last = steps
     if last["type"] != "ByteLevel" or last["add_prefix_space"]:
         return False
     if last["use_regex"]:
         return all(step["type"] == "Digits" for step in before)
     return len(before) == 1 and _pattern(before[0]) in _KNOWN_PATTERNS
+
+
+def _described(part: Any) -> dict[str, Any]:
+    """A part of a tokenizer as it stands in tokenizer.json, without the megabytes of vocabulary;
+    nothing where there is no such part."""
+    return json.loads(part.__getstate__()) if part else {}
 
 
 def _pattern(step: dict[str, Any]) -> str | None:

@@ -109,6 +109,7 @@ def test_a_text_with_a_special_token_is_not_taken_apart(tokenizer_files: dict[st
     [
         (("normalizer",), {"type": "NFKC"}),
         (("pre_tokenizer",), None),
+        (("pre_tokenizer",), {"type": "Sequence", "pretokenizers": []}),
         (("pre_tokenizer",), {"type": "Whitespace"}),
         (("model", "dropout"), 0.1),
         (("pre_tokenizer", "add_prefix_space"), True),
