@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import docx
-from reportlab.lib.pdfencrypt import StandardEncryption  # type: ignore[import-untyped]
-from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen.canvas import Canvas
 
 Kinds = set[str] | None
 Hostile = tuple[str, bytes, Kinds]
