@@ -178,8 +178,9 @@ class _Cutter:
         self._reach(chunk.end)
         exact = bisect_left(self.bounds, chunk.end) - self.overlap
         self._know(exact + SLACK)
-        for number in range(exact, exact + SLACK + 1):
-            start = self._after_spaces(self.bounds[max(number, 0)], chunk.end)
+        # Near the end there may be fewer tokens than that.
+        for number in range(max(exact, 0), min(exact + SLACK + 1, len(self.bounds))):
+            start = self._after_spaces(self.bounds[number], chunk.end)
             if self._begins_word(start) and self._fits(start, chunk):
                 return start
         return self._nearest(exact, chunk)

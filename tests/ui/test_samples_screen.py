@@ -146,7 +146,7 @@ def test_a_file_is_brought_in_and_the_samples_are_taken_out_by_mouse(
     page.locator("#samples-file").set_input_files(path)
     page.get_by_text("3 samples were imported.").wait_for()
     page.locator(".rv-row", has_text="own questions.jsonl").nth(2).wait_for()
-    page.get_by_label("Format").select_option("alpaca")
+    page.locator("#step-samples").get_by_label("Format").select_option("alpaca")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").last.click()
     assert download.value.suggested_filename == "lighthouse-alpaca.json"
