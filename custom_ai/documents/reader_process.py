@@ -52,7 +52,8 @@ class Limits:
 
     memory: int = 1_500_000_000
     page_seconds: float = 120.0
-    seconds: float = 3600.0
+    # A scanned book of a thousand pages takes hours to recognise, and it can be stopped meanwhile.
+    seconds: float = 6 * 3600.0
 
 
 class ReaderDied(Exception):

@@ -83,7 +83,7 @@ def main(base: Path, folder: Path, tokenizer: Path, out: Path, limit: int) -> No
     MarkdownIt("commonmark").parse("# warm")
     # What reads has nothing to lose, but its start would take most of the time: here, this very
     # process reads. With the real one kills are tried at random moments, see test_large_add.py.
-    library.ReaderProcess = ReadingHere  # type: ignore[misc, assignment]
+    setattr(library, "ReaderProcess", ReadingHere)  # noqa: B010  (as above)
 
     def add(project: Path) -> None:
         step = Step(project, lambda _: None, lambda: None)
