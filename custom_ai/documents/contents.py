@@ -91,21 +91,13 @@ class Contents:
 
     def embeddings(self) -> Iterator[EmbeddingRow]:
         """Every vector, by chunk and model; none where the project has no semantic search."""
-        if self._has_embeddings():
-            columns = EmbeddingRow._fields
-            rows = self._rows("embeddings", columns, "document_id, model")
-            yield from map(EmbeddingRow._make, rows)
+        rows = self._rows("embeddings", EmbeddingRow._fields, "document_id, model")
+        yield from map(EmbeddingRow._make, rows)
 
     def embedding_models(self) -> dict[str, int]:
         """For each embedding model how many chunks have a vector of it."""
-        if not self._has_embeddings():
-            return {}
         counts = "SELECT model, count(*) FROM embeddings GROUP BY model ORDER BY model"
         return {model: count for model, count in self._db.execute(counts)}
-
-    def _has_embeddings(self) -> bool:
-        found = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'embeddings'"
-        return self._db.execute(found).fetchone() is not None
 
     def _rows(self, table: str, columns: tuple[str, ...], order: str) -> sqlite3.Cursor:
         return self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
