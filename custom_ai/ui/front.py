@@ -136,6 +136,8 @@ class Front:
             self._error = from_exception(error) or UserError(
                 "ui_server.failed", reason=reason, log=self._log
             )
+            # Its life has ended: nobody is handed to it any more.
+            self._app = None
             self._settled.set()
             self._failed(self._error)
 

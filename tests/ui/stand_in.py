@@ -42,8 +42,10 @@ def build() -> "FastAPI":
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         (folder() / "life").write_text("started")
-        yield
-        (folder() / "life").write_text("ended")
+        try:
+            yield
+        finally:
+            (folder() / "life").write_text("ended")
 
     # As in the real app: paths of another application, mounted under a language.
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -102,6 +104,8 @@ def create_in_two_parts() -> "Made":
     def load_pages() -> None:
         while not (folder() / "pages").exists():
             time.sleep(0.02)
+        if (folder() / "fails").exists():
+            raise RuntimeError((folder() / "fails").read_text())
 
     return Made(app, load_pages)
 

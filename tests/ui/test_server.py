@@ -109,6 +109,22 @@ def test_what_open_windows_ask_for_is_answered_before_there_are_pages(
     assert "the real page" in app.ask("GET", "/", {**own, **PAGE}).text
 
 
+def test_an_app_whose_pages_cannot_be_loaded_answers_nothing_any_more(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "fails").write_text("no page today")
+    app = serve(create="create_in_two_parts")
+    own = {"Cookie": app.cookie()}
+    while app.ask("GET", "/api/touch", own).status == 503:
+        pass
+    (tmp_path / "pages").touch()
+    app.wait_until_ready()
+    assert app.ask("GET", "/ready", own).json == {"state": "failed"}
+    assert "no page today" in app.ask("GET", "/", {**own, **PAGE}).text
+    assert app.ask("GET", "/api/touch", own).status == 503
+    assert (tmp_path / "life").read_text() == "ended"
+
+
 def test_an_app_that_cannot_be_loaded_is_told_on_the_page_and_in_the_terminal(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
