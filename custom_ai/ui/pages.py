@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from custom_ai.texts import LANGUAGES
+from custom_ai.ui import gradio_import
 from custom_ai.ui.asgi import Receive, Scope, Send, answer
 
 _CLOSED: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
@@ -80,6 +81,7 @@ class Pages:
 
 
 def _build(lang: str) -> FastAPI:
+    gradio_import.without_stubs()
     import gradio as gr
 
     from custom_ai.ui import page

@@ -20,6 +20,7 @@ from custom_ai.providers import llama_process, local
 from custom_ai.providers.gguf_header import read_header
 from custom_ai.providers.llama_process import LlamaCppFailure
 from custom_ai.providers.local import ANY_SEED, LlamaCpp
+from tests.processes import is_at_work
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -73,6 +74,13 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(gguf_file: Path) -> Iterator[LlamaCpp]:
     with LlamaCpp(gguf_file, threads=1) as loaded:
         yield loaded
+
+
+def _worker() -> psutil.Process:
+    """llama.cpp's process, among whatever else earlier tests have started and left to be buried."""
+    children = psutil.Process().children()
+    (worker,) = [child for child in children if is_at_work(child, "llama_worker")]
+    return worker
 
 
 def test_texts_become_tokens_and_special_ones_count(model: LlamaCpp) -> None:
@@ -147,7 +155,7 @@ def test_a_question_that_is_too_long_is_told_with_both_numbers(gguf_file: Path) 
 
 def test_a_crash_of_llama_cpp_is_a_message(gguf_file: Path) -> None:
     with LlamaCpp(gguf_file, threads=1) as model:
-        psutil.Process().children()[-1].kill()
+        _worker().kill()
         with pytest.raises(UserError) as caught:
             model.complete([97])
     assert caught.value.code == "export.llama_crashed"
@@ -159,7 +167,7 @@ def test_an_answer_that_takes_too_long_is_told(
 ) -> None:
     monkeypatch.setattr(llama_process, "_ANSWER_SECONDS", 0.5)
     with LlamaCpp(gguf_file, threads=1) as model:
-        worker = psutil.Process().children()[-1]
+        worker = _worker()
         worker.suspend()
         with pytest.raises(UserError) as caught:
             model.complete([97])
@@ -189,7 +197,7 @@ def test_a_file_llama_cpp_refuses_leaves_its_words_in_the_log(
 
 def test_nothing_stays_running(gguf_file: Path) -> None:
     with LlamaCpp(gguf_file, threads=1):
-        worker = psutil.Process().children()[-1]
+        worker = _worker()
         assert worker.is_running()
     assert not worker.is_running()
 
