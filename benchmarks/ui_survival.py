@@ -6,7 +6,8 @@ For each kind of run: the run is held and works in slices, so that all disturban
 after each one the window must show its card again, the run must have the same process, and at the
 end there must be one run, finished. Prints how long the card took to be back after a reload, after
 a new tab, and after the app was killed and started again (that one includes the start of the app;
-the window that stayed open counts, its page is loaded anew a little later).
+the window that stayed open counts, its page is loaded anew a little later). The browser has a
+profile on disk, as everybody's has: a private window compiles every script anew.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as play:
         os.environ.update(CUSTOM_AI_HOME=home, OMP_NUM_THREADS="1", LC_ALL="C.UTF-8")
-        browser = play.chromium.launch(executable_path=window_program(), args=["--no-sandbox"])
         for task in [args.task] if args.task else TASKS:
             project = project_before(task)
-            windows = Windows(browser, SCREENS[task], project, free_port())
+            context = play.chromium.launch_persistent_context(
+                f"{home}/browser", executable_path=window_program(), args=["--no-sandbox"]
+            )
+            windows = Windows(context, SCREENS[task], project, free_port())
             try:
                 run, _ = runner.start(project, task, options_of(project, task))
                 back = disturb(windows, run, args.times, slice_=0.02)
@@ -45,7 +48,6 @@ def main(arguments: list[str]) -> int:
                 windows.close()
             print(json.dumps({"task": task, **{k: _figures(v) for k, v in back.items()}}))
             sys.stdout.flush()
-        browser.close()
     return 0
 
 

@@ -23,7 +23,7 @@ from custom_ai.runs import requests, runner
 from custom_ai.runs.run import ACTIVE, Run, all_runs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Page
 
 ROOT = Path(__file__).parents[2]
 TASKS = ("documents", "samples", "train", "export", "evaluate")
@@ -64,13 +64,12 @@ def options_of(project: Project, task: str) -> dict[str, Any]:
 
 
 class Windows:
-    """The app as a process of its own, and a window on it."""
+    """The app as a process of its own, and a window on it; `close` closes the context, too."""
 
-    def __init__(self, browser: Browser, step: str, project: Project, port: int) -> None:
-        self._browser = browser
+    def __init__(self, context: BrowserContext, step: str, project: Project, port: int) -> None:
         self._address = f"/en/?project={quote(project.slug)}#{step}"
         self._port = port
-        self._context: BrowserContext = browser.new_context()
+        self._context = context
         self._start()
         self.page = self._open(f"{self._url}")
 

@@ -17,7 +17,7 @@ def test_a_run_goes_on_through_reloads_closed_tabs_and_a_killed_app(
     browser: "Browser", task: str
 ) -> None:
     project = project_before(task)
-    windows = Windows(browser, SCREENS[task], project, free_port())
+    windows = Windows(browser.new_context(), SCREENS[task], project, free_port())
     try:
         run, _ = runner.start(project, task, options_of(project, task))
         # One of each; benchmarks/ui_survival.py does fifty, and measures.
