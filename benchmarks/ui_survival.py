@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
             windows = Windows(context, SCREENS[task], project, free_port())
             try:
                 run, _ = runner.start(project, task, options_of(project, task))
-                back = disturb(windows, run, args.times, slice_=0.02)
+                back = disturb(windows, run, args.times, slice_=0.25 / args.times)
             finally:
                 windows.close()
             print(json.dumps({"task": task, **{k: _figures(v) for k, v in back.items()}}))

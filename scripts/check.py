@@ -1,6 +1,10 @@
 """The one door: format, lint, types, licences and tests. Fails when one of them fails.
 
 python scripts/check.py [arguments for pytest]
+
+Without arguments the tests run in two processes side by side, since two cores are usual: the app's
+with the browser have one of their own (Playwright keeps an event loop running in its thread, in
+which no later test could start another).
 """
 
 from __future__ import annotations
@@ -18,44 +22,57 @@ STEPS = {
     "types": ["mypy"],
     "licences": ["scripts.third_party", "--check"],
 }
+# The browser comes last in its process. What stands before it there is to make both halves equally
+# long: together they should take as long as one of them.
+BESIDE = ["tests/ui"]
 
 
 def main(arguments: list[str]) -> int:
-    # Types are checked beside the tests: they are the two slow steps, and two cores are usual.
-    running = {name: _start(command) for name, command in STEPS.items() if name == "types"}
-    failed = [name for name in STEPS if name not in running and not _finish(name)]
-    print("tests", flush=True)
-    tests = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False)
-    failed += [name for name, process in running.items() if not _finish(name, process)]
-    failed += ["tests"] if tests.returncode else []
+    good = {name: _Step(command).finish(name) for name, command in STEPS.items()}
+    if arguments:
+        good["tests"] = _test(arguments)
+    else:
+        beside = _Step(["pytest", "-o", "cache_dir=.pytest_cache/beside", *BESIDE])
+        good["tests"] = _test(["tests", *(f"--ignore={path}" for path in BESIDE)])
+        good["tests beside"] = beside.finish("tests beside", always_tell=True)
+    failed = [name for name in good if not good[name]]
     print(f"FAILED: {', '.join(failed)}" if failed else "All checks passed.", flush=True)
     return 1 if failed else 0
 
 
-def _start(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+def _test(arguments: list[str]) -> bool:
+    """Run pytest with its output on the screen."""
+    print("tests", flush=True)
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
-def _finish(name: str, process: subprocess.Popen[str] | None = None) -> bool:
-    """Waits for a step and prints one line; all it had to say only where it failed."""
-    started = time.monotonic()
-    process = process or _start(STEPS[name])
-    output, _ = process.communicate()
-    good = process.returncode == 0
-    print(f"{name}: {'good' if good else 'FAILED'} ({time.monotonic() - started:.0f} s)")
-    if not good:
-        print(output)
-    sys.stdout.flush()
-    return good
+class _Step:
+    """A Python module at work; what it has to say is kept until it ends."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def finish(self, name: str, always_tell: bool = False) -> bool:
+        """Wait for it and print one line; all it had to say only where it failed."""
+        output, _ = self._process.communicate()
+        good = self._process.returncode == 0
+        seconds = time.monotonic() - self._started
+        print(f"{name}: {'good' if good else 'FAILED'} ({seconds:.0f} s)")
+        if always_tell or not good:
+            print(output)
+        sys.stdout.flush()
+        return good
 
 
 if __name__ == "__main__":
