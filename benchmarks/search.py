@@ -199,45 +199,30 @@ class Peer:
 
 def fill(project: Any, size: int, found: list[str], chance: random.Random) -> float:
     """Fill the project; returns the CPU seconds that took, the vectors' making included."""
-    from custom_ai.documents import vectors, vocabulary
-    from custom_ai.projects import database
+    from custom_ai.documents.store import NewChunk, NewSource, open_store
 
     before = time.process_time()
-    with database.connect(project.database) as db:
-        db.execute("PRAGMA synchronous = OFF")
+    with open_store(project) as store:
         for number in range(size // PER_DOCUMENT):
-            with database.transaction(db):
-                source = _source(db, number, found, chance)
-                vocabulary.learn(db, source)
-            rows = db.execute("SELECT id FROM documents WHERE source_id = ?", (source,)).fetchall()
-            vectors.put(db, MODEL, [(row["id"], _vector(chance)) for row in rows])
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            word = re.sub("[^a-z]", "", _question(found, chance))[:20]
+            name = f"folder/{word}-{number}.pdf"
+            chunks = [NewChunk(*chunk) for chunk in _chunks(found, chance)]
+            about = (str(number), name, name, 1, "", None, len(chunks), "", "", "", "", "{}", "")
+            store.put(NewSource(*about), chunks)
+        numbers = [chunk.id for chunk in store.all_chunks()]
+        for start in range(0, len(numbers), PER_DOCUMENT):
+            some = numbers[start : start + PER_DOCUMENT]
+            store.vectors.put(MODEL, [(number, _vector(chance)) for number in some])
     return time.process_time() - before
 
 
-def _source(db: Any, number: int, found: list[str], chance: random.Random) -> int:
-    name = f"folder/{re.sub('[^a-z]', '', _question(found, chance))[:20]}-{number}.pdf"
-    values = (str(number), str(number), name, PER_DOCUMENT)
-    source = db.execute(
-        "INSERT INTO sources (sha256, path, filename, bytes, media_type, n_chunks, language,"
-        " reader, chunking, text, added_at) VALUES (?, ?, ?, 1, '', ?, '', '', '', '', '')",
-        values,
-    ).lastrowid
-    db.executemany(
-        "INSERT INTO documents (filename, chunk_index, chunk_text, metadata, created_at, source_id)"
-        " VALUES (?, ?, ?, ?, '', ?)",
-        [(name, n, *chunk, source) for n, chunk in enumerate(_chunks(found, chance))],
-    )
-    return int(source)
-
-
-def _chunks(found: list[str], chance: random.Random) -> Iterator[tuple[str, str]]:
+def _chunks(found: list[str], chance: random.Random) -> Iterator[tuple[str, dict[str, Any]]]:
     for _ in range(PER_DOCUMENT):
         text = ""
         while len(text) < CHUNK:
             text += f"{chance.choice(found)}\n\n"
         heading = " ".join(chance.choice(found).split()[:4])
-        yield text[:CHUNK], json.dumps({"page_start": 1, "heading_path": [heading]})
+        yield text[:CHUNK], {"page_start": 1, "heading_path": [heading]}
 
 
 def _question(found: list[str], chance: random.Random) -> str:

@@ -21,6 +21,9 @@ Place = Literal["environment", "keyring", "file"]
 
 SERVICE = "custom-ai"
 
+# Secrets of a person's making: any characters, and nothing of them is ever shown.
+PASSWORDS = ("postgresql_password",)
+
 # Long enough for a person to unlock the keyring, short enough for one that never answers.
 KEYRING_SECONDS = 20.0
 
@@ -32,10 +35,11 @@ _SHAPES = re.compile(
 class Secret:
     """A key that prints as ••••1234; `reveal` is the only way to its text."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_shows_its_end", "_text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, is_password: bool = False) -> None:
         self._text = text
+        self._shows_its_end = len(text) >= 12 and not is_password
 
     def reveal(self) -> str:
         """The key itself: for the request that needs it and for nothing else."""
@@ -43,8 +47,8 @@ class Secret:
 
     @property
     def masked(self) -> str:
-        """What may be shown: the last four characters of a long key, nothing of a short one."""
-        return "••••" + (self._text[-4:] if len(self._text) >= 12 else "")
+        """What may be shown: the last four characters of a long key, nothing of anything else."""
+        return "••••" + (self._text[-4:] if self._shows_its_end else "")
 
     def __repr__(self) -> str:
         return self.masked
@@ -62,8 +66,12 @@ def redact(text: str, *known: Secret) -> str:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a provider's key: openrouter → OPENROUTER_API_KEY."""
-    return f"{name.upper().replace('-', '_')}_API_KEY"
+    """The environment variable of a provider's key: openrouter → OPENROUTER_API_KEY.
+
+    A secret that is no provider's key has the variable of its own name (POSTGRESQL_PASSWORD).
+    """
+    plain = name.upper().replace("-", "_")
+    return plain if _is_password(name) else f"{plain}_API_KEY"
 
 
 def find(name: str) -> Secret | None:
@@ -83,9 +91,14 @@ def save(name: str, text: str) -> Place:
 
     Raises UserError when the text can't be a key.
     """
-    text = text.strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UserError("secrets.not_a_key")
+    if _is_password(name):
+        text = text.strip("\r\n")
+        if not text or not text.isprintable():
+            raise UserError("secrets.not_a_password")
+    else:
+        text = text.strip()
+        if not text or not text.isascii() or not text.isprintable() or " " in text:
+            raise UserError("secrets.not_a_key")
     if _in_keyring(lambda ring: _store(ring, name, text)):
         _change_file(name, None)
         return "keyring"
@@ -105,13 +118,18 @@ def secrets_file() -> Path:
 
 
 def _look_up(name: str) -> tuple[Place, Secret] | None:
-    if text := os.environ.get(variable(name), "").strip():
-        return "environment", Secret(text)
+    given = os.environ.get(variable(name), "")
+    if text := given if _is_password(name) else given.strip():
+        return "environment", Secret(text, _is_password(name))
     if text := _in_keyring(lambda ring: ring.get_password(SERVICE, name)) or "":
-        return "keyring", Secret(text)
+        return "keyring", Secret(text, _is_password(name))
     if text := _read_file().get(name, ""):
-        return "file", Secret(text)
+        return "file", Secret(text, _is_password(name))
     return None
+
+
+def _is_password(name: str) -> bool:
+    return name in PASSWORDS
 
 
 def _in_keyring(use: Callable[[Any], Any]) -> Any:

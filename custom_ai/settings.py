@@ -4,6 +4,7 @@ import os
 import threading
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field
@@ -21,6 +22,8 @@ class Settings(Options):
     language: Literal["auto", "de", "en"] = "auto"
     ollama_url: str = "http://127.0.0.1:11434"
     openrouter_url: str = "https://openrouter.ai/api/v1"
+    # Such as postgresql://lab@db.example.org/corpus; the password is kept as a secret.
+    shared_corpus: str = ""
     force_cpu: bool = False
     threads: int = Field(default=0, ge=0, le=256)
     # Options of a training and their values; `training.defaults` checks what is set here.
@@ -65,6 +68,9 @@ def change(key: str, value: Any) -> Settings:
 
 def change_all(values: dict[str, Any]) -> Settings:
     """Set several values and save; nothing is saved when one of them doesn't fit."""
+    if urlsplit(str(values.get("shared_corpus", ""))).password is not None:
+        # Before anything repeats what was given.
+        raise UserError("settings.password_in_address")
     with _changing:
         changed = Settings.parse({**load().model_dump(), **values})
         files.write_json(settings_file(), changed.model_dump())

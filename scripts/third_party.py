@@ -56,6 +56,8 @@ full texts lie in the installed packages (in `.venv`, each library's `*.dist-inf
   under its own terms. Windows also gets colorama and pywin32-ctypes (both BSD-3-Clause).
 - The extra `window` adds pywebview (BSD-3-Clause) with bottle and proxy_tools (both MIT), and
   pythonnet on Windows, PyObjC on macOS (both MIT). It shows the web view of the system, no Qt.
+- The extra `postgresql` adds pg8000 (BSD-3-Clause) with scramp (MIT-0), asn1crypto (MIT) and
+  python-dateutil (Apache-2.0 or BSD-3-Clause).
 - The PDF of the sample project holds subsets of the fonts DejaVu Sans and DejaVu Sans Bold
   (Bitstream Vera licence, free to use and to embed; see scripts/sample/FONT.md).
 

@@ -175,8 +175,9 @@ def undeclared_libraries(root: Path) -> list[str]:
     return sorted(set(wrong))
 
 
-# Used where they are installed, never needed: quantised training on NVIDIA; a file for LangChain.
-OPTIONAL = {"bitsandbytes", "apsw", "sqlite_vec"}
+# Used where they are installed, never needed: quantised training on NVIDIA; a file for LangChain;
+# a shared corpus.
+OPTIONAL = {"bitsandbytes", "apsw", "sqlite_vec", "pg8000"}
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,6 @@ verdicts. A person's decision outweighs them.
 """
 
 import hashlib
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from custom_ai.datasets import checks
 from custom_ai.datasets.doubles import Doubles
 from custom_ai.datasets.journal import Contents, Mark, Reading, Record
 from custom_ai.datasets.sample import Sample, Status, sample_from
-from custom_ai.projects.database import connect
+from custom_ai.documents.store import Store, open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import BadOutput
 
@@ -51,13 +50,13 @@ class Judged:
 class Sources:
     """The texts of the project's documents, by the checksum of their files."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self.text = lru_cache(maxsize=_TEXTS)(self._read)
 
     def _read(self, sha256: str) -> str | None:
-        row = self._db.execute("SELECT text FROM sources WHERE sha256 = ?", (sha256,)).fetchone()
-        return row["text"] if row else None
+        source = self._store.source(sha256)
+        return self._store.content(source.id)[0] if source else None
 
 
 class Collection:
@@ -167,19 +166,17 @@ def collect(project: Project) -> Collection:
     """The samples of a project as the journal has them."""
     collection = Collection()
     reading = Reading(project.journal)
-    with connect(project.database) as db:
-        collection.documents = documents_stamp(db)
-        collection.add_all(reading.news(), Sources(db))
+    with open_store(project) as store:
+        collection.documents = documents_stamp(store)
+        collection.add_all(reading.news(), Sources(store))
     collection.mark = reading.mark
     return collection
 
 
-def documents_stamp(db: sqlite3.Connection) -> str:
+def documents_stamp(store: Store) -> str:
     """What tells whether the documents that samples are about are still the same."""
-    rows = db.execute(
-        "SELECT sha256, reader, chunking, added_at FROM sources ORDER BY sha256"
-    ).fetchall()
-    return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()
+    rows = sorted((s.sha256, s.reader, s.chunking, s.added_at) for s in store.sources())
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def _reviewed(judged: Judged, record: Record, sources: Sources) -> Judged:

@@ -11,8 +11,8 @@ from custom_ai import files
 from custom_ai.datasets import checks
 from custom_ai.datasets.collection import Collection, collect, documents_stamp
 from custom_ai.datasets.journal import Mark, alone
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
-from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 
 
@@ -50,8 +50,8 @@ def _is_current(project: Project) -> bool:
     except (UserError, KeyError, TypeError):
         # A damaged stamp says nothing: the file is made anew, and the stamp with it.
         return False
-    with connect(project.database) as db:
-        now = _stamp(mark, documents_stamp(db))
+    with open_store(project) as store:
+        now = _stamp(mark, documents_stamp(store))
     return stamp == now and mark.compare(project.journal) == "same"
 
 

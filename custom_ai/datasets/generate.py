@@ -18,9 +18,9 @@ from custom_ai.datasets.collection import Collection, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Journal, Record
 from custom_ai.datasets.plan import Question, make_plan
+from custom_ai.documents.store import open_store
 from custom_ai.errors import Stopped, UserError
 from custom_ai.options import Options
-from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import (
     Passage,
@@ -89,15 +89,15 @@ def generate(
     provider = find(provider_name)
     if reason := provider.unavailable():
         raise UserError("datasets.provider_unavailable", name=provider_name, reason=reason)
-    with connect(project.database) as db:
+    with open_store(project) as store:
         journal = Journal(project.journal)
         if journal.contents.ignored:
             step.warn("datasets.journal_repaired", count=journal.contents.ignored)
-        plan = make_plan(db, journal, options.seed)
+        plan = make_plan(store, journal, options.seed)
         if not plan:
             raise UserError("datasets.nothing_to_ask")
-        collection, sources = Collection(), Sources(db)
-        collection.documents = documents_stamp(db)
+        collection, sources = Collection(), Sources(store)
+        collection.documents = documents_stamp(store)
         collection.follow(journal.contents, sources)
         generation = _Generation(provider, options, step, journal, collection, sources)
         try:

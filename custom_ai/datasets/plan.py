@@ -4,13 +4,14 @@ question."""
 import hashlib
 import json
 import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from custom_ai.datasets.journal import Journal
 from custom_ai.datasets.sample import Split
+from custom_ai.documents import store
+from custom_ai.documents.store import Source, Store
 
 SHARES: dict[Split, float] = {"train": 0.775, "exam": 0.125, "validation": 0.1}
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -66,26 +67,26 @@ class Question:
     group: Group
 
 
-def make_plan(db: sqlite3.Connection, journal: Journal, seed: int) -> list[Question]:
+def make_plan(documents: Store, journal: Journal, seed: int) -> list[Question]:
     """The chunks worth asking about, so ordered that any beginning covers all documents and all
     splits.
 
     Fixes the split of every source that has none yet, in the journal. Groups never share a
     character: the overlap of two neighbouring chunks belongs to one of them only.
     """
-    sources = _read_sources(db)
+    sources = _read_sources(documents)
     groups = _stored_groups(journal)
     new = [chunks for sha, chunks in sources.items() if sha not in groups]
     if fresh := _split(_group(new, sum(map(len, sources.values()))), groups, seed):
         journal.append("split", groups=[vars(group) for group in fresh])
         groups = _stored_groups(journal)
     asked: set[str] = set()
-    documents = []
+    asking = []
     for sha, chunks in sources.items():
         questions = [q for chunk in chunks if (q := _place(chunk, groups.get(sha, []))) is not None]
         questions = [q for q in questions if not _seen(q.chunk.text, asked)]
-        documents.append(sorted(questions, key=lambda q: _draw(seed, q.chunk.key)))
-    return _in_turn(documents)
+        asking.append(sorted(questions, key=lambda q: _draw(seed, q.chunk.key)))
+    return _in_turn(asking)
 
 
 def worth_asking(text: str, minimum: int = MIN_CHARACTERS) -> bool:
@@ -97,37 +98,32 @@ def worth_asking(text: str, minimum: int = MIN_CHARACTERS) -> bool:
     return len(text) >= minimum and contents < 0.5 * len(text) and letters > 0.5 * len(text)
 
 
-def _read_sources(db: sqlite3.Connection) -> dict[str, list[Chunk]]:
+def _read_sources(documents: Store) -> dict[str, list[Chunk]]:
     """The chunks worth asking about, by source, in the order of the text."""
     sources: dict[str, list[Chunk]] = {}
-    for source in db.execute(
-        "SELECT id, sha256, filename, language, text FROM sources ORDER BY id"
-    ):
-        rows = db.execute(
-            "SELECT id, chunk_index, metadata FROM documents WHERE source_id = ?"
-            " ORDER BY chunk_index",
-            (source["id"],),
-        ).fetchall()
-        minimum = MIN_CHARACTERS if len(rows) > 1 else MIN_CHARACTERS_ALONE
-        chunks = [_chunk(source, row) for row in rows]
-        sources[source["sha256"]] = [c for c in chunks if worth_asking(c.text, minimum)]
+    for source in sorted(documents.sources(), key=lambda source: source.id):
+        text, _ = documents.content(source.id)
+        stored = documents.chunks(source.id)
+        minimum = MIN_CHARACTERS if len(stored) > 1 else MIN_CHARACTERS_ALONE
+        chunks = [_chunk(source, text, each) for each in stored]
+        sources[source.sha256] = [c for c in chunks if worth_asking(c.text, minimum)]
     return sources
 
 
-def _chunk(source: sqlite3.Row, row: sqlite3.Row) -> Chunk:
-    metadata = json.loads(row["metadata"])
+def _chunk(source: Source, text: str, stored: store.Chunk) -> Chunk:
+    metadata = json.loads(stored.metadata)
     start, end = metadata["char_start"], metadata["char_end"]
     return Chunk(
-        source_sha256=source["sha256"],
+        source_sha256=source.sha256,
         start=start,
         end=end,
-        text=source["text"][start:end],
-        filename=source["filename"],
-        language=source["language"],
+        text=text[start:end],
+        filename=source.filename,
+        language=source.language,
         heading_path=tuple(metadata.get("heading_path") or ()),
         page=metadata.get("page_start"),
-        document_id=row["id"],
-        chunk_index=row["chunk_index"],
+        document_id=stored.id,
+        chunk_index=stored.chunk_index,
     )
 
 

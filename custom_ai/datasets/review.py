@@ -17,8 +17,8 @@ from custom_ai.datasets.collection import Collection, Judged, Sources, documents
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Reading, Record, append
 from custom_ai.datasets.sample import Sample, Split, Status
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
-from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 
 # written: as they came. document: by file and place in it. length: the shortest first.
@@ -190,13 +190,13 @@ class Review:
             self._begin()
         if not self._project.journal.exists():
             return
-        with connect(self._project.database) as db:
-            documents = documents_stamp(db)
+        with open_store(self._project) as store:
+            documents = documents_stamp(store)
             if documents != self._collection.documents:
                 self._begin()
                 self._collection.documents = documents
             try:
-                self._take_in(Sources(db))
+                self._take_in(Sources(store))
                 self._collection.mark = self._reading.mark
             except BaseException:
                 # What was read but not taken in would be missing from now on.

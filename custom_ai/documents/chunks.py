@@ -1,24 +1,11 @@
 """The chunks of a project as people look at them: page by page, and behind a sample."""
 
 import json
-import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from custom_ai.projects import database
+from custom_ai.documents.store import Chunk, Store, open_store
 from custom_ai.projects.project import Project
-
-_COLUMNS = "documents.id, source_id, filename, chunk_index, chunk_text, metadata"
-
-_BY_NUMBER = f"SELECT {_COLUMNS} FROM documents WHERE source_id = :source AND chunk_index = :number"
-# Chunks overlap: the first one that holds the whole quote, else the first that holds its start.
-_BY_PLACE = f"""
-    SELECT {_COLUMNS} FROM documents
-    WHERE source_id = :source
-      AND json_extract(metadata, '$.char_start') <= :start
-      AND json_extract(metadata, '$.char_end') > :start
-    ORDER BY json_extract(metadata, '$.char_end') >= :end DESC, chunk_index LIMIT 1
-"""
 
 
 @dataclass(frozen=True)
@@ -72,19 +59,14 @@ def page(
 
     Takes time for the chunks it returns, not for those the project has.
     """
-    which, values = ("source_id = ?", [document]) if document is not None else ("TRUE", [])
-    # The numbers come from an index alone; only the chunks of this page are read.
-    numbers = (
-        f"SELECT id FROM documents WHERE {which} ORDER BY source_id, chunk_index LIMIT ? OFFSET ?"
-    )
-    chunks = (
-        f"SELECT {_COLUMNS} FROM documents WHERE id IN ({numbers}) ORDER BY source_id, chunk_index"
-    )
-    count = f"SELECT total(n_chunks) FROM sources WHERE {which.replace('source_id', 'id')}"
-    with database.connect(project.database) as db:
-        total = int(db.execute(count, values).fetchone()[0])
-        rows = db.execute(chunks, [*values, max(0, limit), max(0, offset)]).fetchall()
-    return ChunkPage(total, max(0, offset), [_view(row) for row in rows])
+    offset, limit = max(0, offset), max(0, limit)
+    with open_store(project) as store:
+        found = store.chunks(document, offset, limit)
+        if document is None:
+            _, total = store.counts()
+        else:
+            total = sum(s.n_chunks for s in store.sources() if s.id == document)
+    return ChunkPage(total, offset, [_view(chunk) for chunk in found])
 
 
 def passage(
@@ -99,48 +81,38 @@ def passage(
     The place of the quote counts more than the chunk's number: the document may have been cut
     anew since. A quote that goes on in the next chunk is highlighted to the end of this one.
     """
-    with database.connect(project.database) as db:
-        row = _row(db, source_sha256, chunk_index, quote_start, quote)
-    if row is None:
+    with open_store(project) as store:
+        found = _found(store, source_sha256, chunk_index, quote_start, quote)
+    if found is None:
         return None
-    chunk = _view(row)
+    chunk = _view(found)
     start = chunk.text.find(quote) if quote_start is None else quote_start - chunk.char_start
     if not quote or not 0 <= start < len(chunk.text):
         return Passage(chunk, None)
     return Passage(chunk, (start, min(start + len(quote), len(chunk.text))))
 
 
-def _row(
-    db: sqlite3.Connection,
-    sha256: str,
-    chunk_index: int | None,
-    quote_start: int | None,
-    quote: str,
-) -> sqlite3.Row | None:
-    source = db.execute("SELECT id FROM sources WHERE sha256 = ?", (sha256,)).fetchone()
+def _found(
+    store: Store, sha256: str, chunk_index: int | None, quote_start: int | None, quote: str
+) -> Chunk | None:
+    source = store.source(sha256)
     if source is None:
         return None
-    values = {
-        "source": source["id"],
-        "number": chunk_index,
-        "start": quote_start,
-        "end": None if quote_start is None else quote_start + len(quote),
-    }
-    found: sqlite3.Row | None = db.execute(
-        _BY_NUMBER if quote_start is None else _BY_PLACE, values
-    ).fetchone()
-    return found
+    if quote_start is not None:
+        return store.chunk_around(source.id, quote_start, quote_start + len(quote))
+    chunks = [] if chunk_index is None else store.chunks(source.id, chunk_index, 1)
+    return chunks[0] if chunks else None
 
 
-def _view(row: sqlite3.Row) -> ChunkView:
-    metadata = json.loads(row["metadata"])
+def _view(chunk: Chunk) -> ChunkView:
+    metadata = json.loads(chunk.metadata)
     about = ("page_start", "page_end", "heading_path", "n_tokens", "tokenizer")
     return ChunkView(
-        id=row["id"],
-        document=row["source_id"],
-        filename=row["filename"],
-        chunk_index=row["chunk_index"],
-        text=row["chunk_text"],
+        id=chunk.id,
+        document=chunk.source_id,
+        filename=chunk.filename,
+        chunk_index=chunk.chunk_index,
+        text=chunk.chunk_text,
         char_start=metadata["char_start"],
         char_end=metadata["char_end"],
         **{name: metadata[name] for name in about},

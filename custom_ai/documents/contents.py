@@ -1,13 +1,12 @@
-"""The documents of a project as every export reads them: the one place that knows the tables."""
+"""The documents of a project as every export reads them."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from custom_ai.projects import database
+from custom_ai.documents.store import Store, StoredVector, open_store
 from custom_ai.projects.project import Project
 
 
@@ -59,13 +58,7 @@ class SourceRow(NamedTuple):
     added_at: str
 
 
-class EmbeddingRow(NamedTuple):
-    """The vector of a chunk: `dimension` float32 values, little endian."""
-
-    document_id: int
-    model: str
-    dimension: int
-    vector: bytes
+EmbeddingRow = StoredVector
 
 
 @dataclass(frozen=True)
@@ -79,35 +72,32 @@ class Contents:
     name: str
     chunk_count: int
     newest: str
-    _db: sqlite3.Connection
+    _store: Store
 
     def sources(self) -> Iterator[SourceRow]:
         """Every document, in the order they were added."""
-        yield from map(SourceRow._make, self._rows("sources", SourceRow._fields, "id"))
+        for source in sorted(self._store.sources(), key=lambda source: source.id):
+            yield SourceRow(*(getattr(source, name) for name in SourceRow._fields))
 
     def chunks(self) -> Iterator[ChunkRow]:
         """Every chunk, by its number."""
-        yield from map(ChunkRow._make, self._rows("documents", ChunkRow._fields, "id"))
+        for chunk in self._store.all_chunks():
+            yield ChunkRow(chunk.id, *chunk[2:])
 
     def embeddings(self) -> Iterator[EmbeddingRow]:
-        """Every vector, by chunk and model; none where the project has no semantic search."""
-        rows = self._rows("embeddings", EmbeddingRow._fields, "document_id, model")
-        yield from map(EmbeddingRow._make, rows)
+        """Every vector, by chunk; none where the project has no semantic search."""
+        yield from self._store.vectors.all()
 
     def embedding_models(self) -> dict[str, int]:
         """For each embedding model how many chunks have a vector of it."""
-        counts = "SELECT model, count(*) FROM embeddings GROUP BY model ORDER BY model"
-        return {model: count for model, count in self._db.execute(counts)}
-
-    def _rows(self, table: str, columns: tuple[str, ...], order: str) -> sqlite3.Cursor:
-        return self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
+        space = self._store.vectors.space()
+        return {space.model: space.vectors} if space else {}
 
 
 @contextmanager
 def read(project: Project) -> Iterator[Contents]:
     """The contents of a project as they are now, whatever else is written meanwhile."""
-    with database.connect(project.database) as db:
-        db.execute("BEGIN")
-        count = db.execute("SELECT count(*) FROM documents").fetchone()[0]
-        newest = db.execute("SELECT max(added_at) FROM sources").fetchone()[0] or ""
-        yield Contents(project.slug, count, newest, db)
+    with open_store(project) as store, store.snapshot():
+        _, count = store.counts()
+        newest = max((source.added_at for source in store.sources()), default="")
+        yield Contents(project.slug, count, newest, store)

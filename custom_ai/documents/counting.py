@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from custom_ai.documents import tokens
+from custom_ai.documents import store, tokens
 from custom_ai.errors import UserError
-from custom_ai.projects import database
 from custom_ai.projects.project import Project
 
 
@@ -21,13 +20,13 @@ def counted_otherwise(
 
     Raises UserError when the tokenizer is missing.
     """
-    if not project.database.exists():
+    if not store.exists(project):
         return 0
     try:
         now = tokens.identity_of(tokenizer_file.read_bytes(), name)
     except FileNotFoundError as error:
         raise UserError("documents.tokenizer_missing", path=tokenizer_file) from error
-    with database.connect(project.database) as db:
-        rows = db.execute("SELECT chunking FROM sources").fetchall()
+    with store.open_store(project) as documents:
+        sources = documents.sources()
     # Such as "Qwen/Qwen3-0.6B@1a2b3c4d/512/50".
-    return sum(chunking.rsplit("/", 2)[0] != now for (chunking,) in rows)
+    return sum(source.chunking.rsplit("/", 2)[0] != now for source in sources)

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from custom_ai import settings
-from custom_ai.documents import vectors
-from custom_ai.projects import database
+from custom_ai.documents.store import Chunk, Store, open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.ollama_embed import Embedder, Vector, full_name, open_embedder
 from custom_ai.providers.provider import RunFatal, Transient
@@ -43,8 +41,15 @@ def embed(project: Project, model: str, step: Step) -> Embedded:
     batches.
     """
     url = settings.load().ollama_url
-    with database.connect(project.database) as db:
-        return asyncio.run(_embed(db, url, full_name(model), step))
+    with open_store(project) as store:
+        return asyncio.run(_embed(store, url, full_name(model), step))
+
+
+def without_vector(store: Store, model: str) -> int:
+    """How many chunks have no vector of this model."""
+    _, chunks = store.counts()
+    found = store.vectors.space()
+    return chunks - (found.vectors if found and found.model == model else 0)
 
 
 def with_headings(text: str, heading_path: Sequence[str]) -> str:
@@ -52,28 +57,28 @@ def with_headings(text: str, heading_path: Sequence[str]) -> str:
     return "\n\n".join([" › ".join(heading_path), text]) if heading_path else text
 
 
-async def _embed(db: sqlite3.Connection, url: str, model: str, step: Step) -> Embedded:
-    found = vectors.space(db)
+async def _embed(store: Store, url: str, model: str, step: Step) -> Embedded:
+    found = store.vectors.space()
     if found and found.model != model:
         step.log("documents.log.vectors_dropped", model=found.model)
-        vectors.drop(db)
+        store.vectors.drop()
         found = None
-    total = vectors.missing(db, model) + (found.vectors if found else 0)
+    total = without_vector(store, model) + (found.vectors if found else 0)
     result = Embedded(model, unchanged=found.vectors if found else 0)
     last = 0
     async with open_embedder(url, model, _TIMEOUT_SECONDS) as embedder:
-        while rows := vectors.next_without(db, last, _BATCH):
+        while rows := store.vectors.next_without(last, _BATCH):
             step.stop_if_asked()
             step.progress(result.embedded + result.unchanged, total, "chunks")
-            texts = [with_headings(r["chunk_text"], _headings(r)) for r in rows]
+            texts = [with_headings(chunk.chunk_text, _headings(chunk)) for chunk in rows]
             new = await _patiently(embedder, texts)
             if found and len(new[0]) != found.dimension:
                 # The model was replaced by another one of its name.
                 step.log("documents.log.vectors_dropped", model=found.model)
-                vectors.drop(db)
-                return await _embed(db, url, model, step)
-            numbers = [row["id"] for row in rows]
-            vectors.put(db, model, list(zip(numbers, new, strict=True)))
+                store.vectors.drop()
+                return await _embed(store, url, model, step)
+            numbers = [chunk.id for chunk in rows]
+            store.vectors.put(model, list(zip(numbers, new, strict=True)))
             result.embedded += len(rows)
             last = numbers[-1]
     step.progress(total, total, "chunks")
@@ -93,6 +98,6 @@ async def _patiently(embedder: Embedder, texts: list[str]) -> list[Vector]:
     raise last.down or RunFatal("providers.failing", url=embedder.url, reason=last) from last
 
 
-def _headings(row: sqlite3.Row) -> list[str]:
-    found: list[str] = json.loads(row["metadata"])["heading_path"]
+def _headings(chunk: Chunk) -> list[str]:
+    found: list[str] = json.loads(chunk.metadata)["heading_path"]
     return found

@@ -135,7 +135,7 @@ def _target(project: Project, target: Path | None, name: str) -> Path:
     path = target.expanduser().absolute()
     if path.is_dir():
         path = path / find(name).filename
-    if path.exists() and path.samefile(project.database):
+    if path.exists() and project.database.exists() and path.samefile(project.database):
         raise UserError("documents.export_onto_itself", path=printable(path))
     return path
 

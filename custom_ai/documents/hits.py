@@ -1,18 +1,14 @@
 """Found chunks as people see them: where they stand, and why they were found."""
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from custom_ai.documents import highlight
+from custom_ai.documents.store import Chunk, Store
 
 FoundBy = Literal["words", "meaning", "both"]
-
-_CHUNK = """
-    SELECT id, source_id, filename, chunk_index, chunk_text, metadata FROM documents WHERE id = ?
-"""
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class Hit:
 
 
 def hits(
-    db: sqlite3.Connection,
-    scored: Iterable[tuple[int, float]],
+    store: Store,
+    scored: Sequence[tuple[int, float]],
     marked: Collection[str],
     found_by: dict[int, FoundBy] | None = None,
 ) -> Iterator[Hit]:
@@ -54,24 +50,24 @@ def hits(
     marked: the words to highlight, as `vocabulary.folded` makes them.
     """
     how = found_by or {}
+    chunks = store.chunks_numbered([number for number, _ in scored])
     for number, score in scored:
-        row = db.execute(_CHUNK, (number,)).fetchone()
-        if row is not None:
-            yield _hit(row, marked, score, how.get(number, "words"))
+        if chunk := chunks.get(number):
+            yield _hit(chunk, marked, score, how.get(number, "words"))
 
 
-def _hit(row: sqlite3.Row, marked: Collection[str], score: float, found_by: FoundBy) -> Hit:
-    metadata = json.loads(row["metadata"])
-    spans = highlight.find(row["chunk_text"], marked)
-    shown = highlight.snippet(row["chunk_text"], spans)
+def _hit(chunk: Chunk, marked: Collection[str], score: float, found_by: FoundBy) -> Hit:
+    metadata = json.loads(chunk.metadata)
+    spans = highlight.find(chunk.chunk_text, marked)
+    shown = highlight.snippet(chunk.chunk_text, spans)
     return Hit(
-        document=row["source_id"],
-        chunk=row["id"],
-        filename=row["filename"],
-        chunk_index=row["chunk_index"],
+        document=chunk.source_id,
+        chunk=chunk.id,
+        filename=chunk.filename,
+        chunk_index=chunk.chunk_index,
         page=metadata["page_start"],
         heading_path=metadata["heading_path"],
-        chunk_text=row["chunk_text"],
+        chunk_text=chunk.chunk_text,
         snippet=shown.text,
         highlights=shown.spans,
         spans=spans,

@@ -1,17 +1,15 @@
 """Search by words, by meaning, or by both, as the project is set up."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from custom_ai import settings
-from custom_ai.documents import vectors
 from custom_ai.documents.hits import FoundBy, Hit, hits
 from custom_ai.documents.search import rank
+from custom_ai.documents.store import Store, open_store
 from custom_ai.errors import UserError
-from custom_ai.projects import database
 from custom_ai.projects.project import Project
 from custom_ai.providers.ollama_embed import full_name, open_embedder
 from custom_ai.providers.provider import RunFatal, Transient
@@ -46,26 +44,26 @@ def find(project: Project, query: str, limit: int = 10, mode: Mode | None = None
     words alone decide, and `shortfall` says so. Raises UserError when meaning is asked for and the
     project has no vectors.
     """
-    with database.connect(project.database) as db:
-        model = _model(project, db)
+    with open_store(project) as store:
+        model = _model(project, store)
         if mode is None:
             mode = "both" if model else "words"
         elif mode != "words" and model is None:
             raise UserError("documents.no_vectors")
         if mode == "words" or model is None or not query.strip():
-            return Findings(_by_words(db, query, limit), "words")
+            return Findings(_by_words(store, query, limit), "words")
         try:
             question = asyncio.run(_question(model, query))
-            near = vectors.nearest(db, project.database, model, question, _CANDIDATES)
+            near = store.vectors.nearest(model, question, _CANDIDATES)
         except UserError as error:
-            return Findings(_by_words(db, query, limit), "words", error)
-        return Findings(_fused(db, query, near, max(0, limit), mode), mode)
+            return Findings(_by_words(store, query, limit), "words", error)
+        return Findings(_fused(store, query, near, max(0, limit), mode), mode)
 
 
 def has_meaning(project: Project) -> bool:
     """Whether the project can be searched by meaning."""
-    with database.connect(project.database) as db:
-        return _model(project, db) is not None
+    with open_store(project) as store:
+        return _model(project, store) is not None
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
@@ -77,22 +75,20 @@ def fuse(rankings: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
     return sorted(scores.items(), key=lambda item: -item[1])
 
 
-def _model(project: Project, db: sqlite3.Connection) -> str | None:
+def _model(project: Project, store: Store) -> str | None:
     """The embedding model the question has to be asked of; None where search goes by words."""
     chosen = project.config.embedding_model
-    found = vectors.space(db)
+    found = store.vectors.space()
     return full_name(chosen) if chosen and found else None
 
 
-def _by_words(db: sqlite3.Connection, query: str, limit: int) -> list[Hit]:
-    found = rank(db, query, limit)
-    return list(hits(db, fuse([found.numbers]), found.marked))
+def _by_words(store: Store, query: str, limit: int) -> list[Hit]:
+    found = rank(store.words, query, limit)
+    return list(hits(store, fuse([found.numbers]), found.marked))
 
 
-def _fused(
-    db: sqlite3.Connection, query: str, near: list[int], limit: int, mode: Mode
-) -> list[Hit]:
-    words = rank(db, query, _CANDIDATES)
+def _fused(store: Store, query: str, near: list[int], limit: int, mode: Mode) -> list[Hit]:
+    words = rank(store.words, query, _CANDIDATES)
     rankings = [near] if mode == "meaning" else [words.numbers, near]
     both, by_meaning = set(words.numbers) & set(near), set(near)
     how: dict[int, FoundBy] = {
@@ -100,7 +96,7 @@ def _fused(
         for ranking in rankings
         for number in ranking
     }
-    return list(hits(db, fuse(rankings)[:limit], words.marked, how))
+    return list(hits(store, fuse(rankings)[:limit], words.marked, how))
 
 
 async def _question(model: str, query: str) -> list[float]:

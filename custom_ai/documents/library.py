@@ -3,22 +3,21 @@
 import hashlib
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from custom_ai.documents import originals, reader, tokens, vocabulary
+from custom_ai.documents import originals, reader, tokens
 from custom_ai.documents.advance import Advance
 from custom_ai.documents.chunker import Chunk, check_sizes, pieces
 from custom_ai.documents.folders import FoundFile, expand
 from custom_ai.documents.language import language_of
 from custom_ai.documents.reader_process import Limits, ReaderProcess
+from custom_ai.documents.store import NewChunk, NewSource, Source, Store, Unreachable, open_store
 from custom_ai.errors import UserError, from_os_error
-from custom_ai.projects import database
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
 
@@ -84,12 +83,15 @@ def add(
     for path, error in failures:
         result.failed.append(_failure(project, path, error))
     advance = Advance(step, found)
-    with database.connect(project.database) as db, ReaderProcess(limits) as process:
+    with open_store(project) as store, ReaderProcess(limits) as process:
         read = partial(process.read, watch=advance.page)
         for file in found:
             advance.next_file()
             try:
-                parsed = _add_file(db, project, file, read, cutting, advance, result)
+                parsed = _add_file(store, project, file, read, cutting, advance, result)
+            except Unreachable:
+                # The other files would fare no better: the run ends and can be continued.
+                raise
             except (UserError, OSError, MemoryError) as error:
                 result.failed.append(_failure(project, file.path, _explain(error)))
                 step.warn("documents.log.failed", file=file.filename, reason=_explain(error))
@@ -103,13 +105,8 @@ def add(
 
 def list_all(project: Project) -> list[Document]:
     """Every document of the project, by name."""
-    with database.connect(project.database) as db:
-        rows = db.execute(
-            "SELECT id, filename, path, bytes, media_type, n_pages, n_chunks, language, reader,"
-            " added_at FROM sources ORDER BY filename, id"
-        ).fetchall()
-    documents = [Document(*row) for row in rows]
-    return [replace(d, path=str(originals.located(project, d.path))) for d in documents]
+    with open_store(project) as store:
+        return [_document(project, source) for source in store.sources()]
 
 
 def find(project: Project, name_or_id: str | int) -> Document:
@@ -137,11 +134,26 @@ def remove(project: Project, name_or_id: str | int) -> Document:
     be removed again.
     """
     document = find(project, name_or_id)
-    with database.connect(project.database) as db, database.transaction(db):
-        _delete(db, "id = ?", document.id)
+    with open_store(project) as store, store.removing(document.id):
         # Before the commit: a file that outlived its document would come back with the next run.
         originals.discard(project, Path(document.path))
     return document
+
+
+def _document(project: Project, source: Source) -> Document:
+    path = originals.located(project, source.path) if source.mine else source.path
+    return Document(
+        id=source.id,
+        filename=source.filename,
+        path=str(path),
+        bytes=source.bytes,
+        media_type=source.media_type,
+        pages=source.n_pages,
+        chunks=source.n_chunks,
+        language=source.language,
+        reader=source.reader,
+        added_at=source.added_at,
+    )
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,7 @@ class _Cutting:
 
 
 def _add_file(
-    db: sqlite3.Connection,
+    store: Store,
     project: Project,
     file: FoundFile,
     read: Callable[[Path], reader.Parsed],
@@ -182,21 +194,21 @@ def _add_file(
     reader.check(file.path)
     before = _fingerprint(file.path)
     digest = _sha256(file.path)
-    if _is_unchanged(db, project, file, digest, cutting.identity, reader_name):
+    if _is_unchanged(store, project, file, digest, cutting.identity, reader_name):
         result.unchanged += 1
         return None
     parsed = read(file.path)
     if _fingerprint(file.path) != before:
         raise UserError("documents.changed_while_reading", name=file.path.name)
     content = _Content(file, digest, parsed, cutting.chunks(parsed, advance), cutting, reader_name)
-    _store(db, project, content)
+    store.put(content.source(project), content.chunks())
     result.added += 1
-    result.chunks += len(content.chunks)
+    result.chunks += len(content.pieces)
     return parsed
 
 
 def _is_unchanged(
-    db: sqlite3.Connection,
+    store: Store,
     project: Project,
     file: FoundFile,
     digest: str,
@@ -204,48 +216,57 @@ def _is_unchanged(
     reader_name: str,
 ) -> bool:
     """Whether the project holds these bytes, cut the same way, under this path or another."""
-    row = db.execute("SELECT * FROM sources WHERE sha256 = ?", (digest,)).fetchone()
-    if row is None or row["chunking"] != chunking:
+    known = store.source(digest)
+    if known is None or known.chunking != chunking:
         return False
     path = originals.stored(project, file.path)
-    if row["path"] == path:
-        return bool(row["reader"] == reader_name)
-    if _holds(originals.located(project, row["path"]), digest):
+    if known.mine and known.path == path:
+        return known.reader == reader_name
+    if not known.mine or _holds(originals.located(project, known.path), digest):
         # A copy of a file that is still there; what stood at this path before is gone.
-        with database.transaction(db):
-            _delete(db, "path = ?", path)
+        store.remove_at(path)
         return True
-    if row["reader"] != reader_name:
+    if known.reader != reader_name:
         return False
     # The file has been renamed or moved: it keeps its chunks.
-    with database.transaction(db):
-        _delete(db, "path = ?", path)
-        values = (path, file.filename, row["id"])
-        with vocabulary.forgetting(db, [row["id"]]):
-            db.execute("UPDATE sources SET path = ?, filename = ? WHERE id = ?", values)
-            db.execute("UPDATE documents SET filename = ? WHERE source_id = ?", values[1:])
-        vocabulary.learn(db, row["id"])
+    store.rename(known.id, path, file.filename)
     return True
-
-
-def _delete(db: sqlite3.Connection, which: str, *values: int | str) -> None:
-    """Delete sources with their chunks, and the words that only they had."""
-    found = db.execute(f"SELECT id FROM sources WHERE {which}", values).fetchall()
-    if numbers := [row["id"] for row in found]:
-        with vocabulary.forgetting(db, numbers):
-            db.execute(f"DELETE FROM sources WHERE {which}", values)
 
 
 @dataclass(frozen=True)
 class _Content:
-    """All that goes into the database for one file."""
+    """All that goes into the store for one file."""
 
     file: FoundFile
     sha256: str
     parsed: reader.Parsed
-    chunks: list[Chunk]
+    pieces: list[Chunk]
     cutting: _Cutting
     reader: str
+
+    def source(self, project: Project) -> NewSource:
+        """The document."""
+        parsed = self.parsed
+        return NewSource(
+            sha256=self.sha256,
+            path=originals.stored(project, self.file.path),
+            filename=self.file.filename,
+            bytes=self.file.path.stat().st_size,
+            media_type=parsed.media_type,
+            n_pages=None if parsed.pages is None else len(parsed.pages),
+            n_chunks=len(self.pieces),
+            language=language_of(parsed.text),
+            reader=self.reader,
+            chunking=self.cutting.identity,
+            text=parsed.text,
+            facts=json.dumps(parsed.facts()),
+            added_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def chunks(self) -> Iterator[NewChunk]:
+        """Its chunks, in their order."""
+        for piece in self.pieces:
+            yield NewChunk(self.parsed.text[piece.start : piece.end], self.metadata(piece))
 
     def metadata(self, piece: Chunk) -> dict[str, Any]:
         """What is kept about one chunk."""
@@ -265,47 +286,6 @@ class _Content:
             "source_sha256": self.sha256,
             "reader": self.reader,
         }
-
-    def rows(self, source: int, now: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of the table `documents`."""
-        for index, piece in enumerate(self.chunks):
-            text = self.parsed.text[piece.start : piece.end]
-            metadata = json.dumps(self.metadata(piece), ensure_ascii=False)
-            yield self.file.filename, index, text, metadata, now, source
-
-
-def _store(db: sqlite3.Connection, project: Project, content: _Content) -> None:
-    """Put a file with all its chunks in the place of what was there, in one transaction."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    parsed, path = content.parsed, originals.stored(project, content.file.path)
-    source = {
-        "sha256": content.sha256,
-        "path": path,
-        "filename": content.file.filename,
-        "bytes": content.file.path.stat().st_size,
-        "media_type": parsed.media_type,
-        "n_pages": None if parsed.pages is None else len(parsed.pages),
-        "n_chunks": len(content.chunks),
-        "language": language_of(parsed.text),
-        "reader": content.reader,
-        "chunking": content.cutting.identity,
-        "text": parsed.text,
-        "facts": json.dumps(parsed.facts()),
-        "added_at": now,
-    }
-    columns, marks = ", ".join(source), ", ".join("?" * len(source))
-    with database.transaction(db):
-        _delete(db, "sha256 = ? OR path = ?", content.sha256, path)
-        cursor = db.execute(
-            f"INSERT INTO sources ({columns}) VALUES ({marks})", tuple(source.values())
-        )
-        number = int(cursor.lastrowid or 0)
-        db.executemany(
-            "INSERT INTO documents (filename, chunk_index, chunk_text, metadata, created_at,"
-            " source_id) VALUES (?, ?, ?, ?, ?, ?)",
-            content.rows(number, now),
-        )
-        vocabulary.learn(db, number)
 
 
 def _sha256(path: Path) -> str:

@@ -2,13 +2,12 @@
 
 import json
 import re
-import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from custom_ai.documents.counting import estimated
+from custom_ai.documents.store import Source, Store, open_store
 from custom_ai.errors import UserError
-from custom_ai.projects import database
 from custom_ai.projects.project import Project
 
 # Replacement and control characters, and the private area where fonts without names end up.
@@ -76,49 +75,40 @@ class Quality:
 
 def quality(project: Project) -> dict[int, Quality]:
     """The signs of every document, by its number."""
-    with database.connect(project.database) as db:
-        chunks = _chunks(db)
-        rows = db.execute(f"SELECT {_COLUMNS} FROM sources ORDER BY id")
-        return {row["id"]: _judge(project, row, *chunks.get(row["id"], _NONE)) for row in rows}
+    with open_store(project) as store:
+        chunks = _chunks(store)
+        sources = sorted(store.sources(), key=lambda source: source.id)
+        return {s.id: _judge(project, store, s, *chunks.get(s.id, _NONE)) for s in sources}
 
 
-_COLUMNS = "id, filename, text, n_pages, n_chunks, language, chunking, facts"
 _NONE: tuple[float, set[int]] = (0.0, set())
 
 
 def quality_of(project: Project, document: int) -> Quality:
     """The signs of one document; raises UserError when it is gone."""
-    with database.connect(project.database) as db:
-        row = db.execute(f"SELECT {_COLUMNS} FROM sources WHERE id = ?", (document,)).fetchone()
-        if row is None:
+    with open_store(project) as store:
+        source = next((source for source in store.sources() if source.id == document), None)
+        if source is None:
             raise UserError("documents.unknown", name=document)
-        return _judge(project, row, *_chunks(db, document).get(document, _NONE))
+        return _judge(project, store, source, *_chunks(store, document).get(document, _NONE))
 
 
-def _chunks(
-    db: sqlite3.Connection, document: int | None = None
-) -> dict[int, tuple[float, set[int]]]:
+def _chunks(store: Store, document: int | None = None) -> dict[int, tuple[float, set[int]]]:
     """For each document the mean tokens of its chunks, and the pages they touch."""
-    rows = db.execute(
-        "SELECT source_id, avg(json_extract(metadata, '$.n_tokens')) AS tokens,"
-        " json_extract(metadata, '$.page_start') AS first,"
-        " json_extract(metadata, '$.page_end') AS last, count(*) AS n"
-        f" FROM documents {'' if document is None else 'WHERE source_id = ?'}"
-        " GROUP BY source_id, first, last",
-        () if document is None else (document,),
-    )
     totals: dict[int, tuple[float, int, set[int]]] = {}
-    for row in rows:
-        tokens, n, pages = totals.get(row["source_id"], (0.0, 0, set()))
-        if row["first"] is not None:
-            pages |= set(range(row["first"], row["last"] + 1))
-        totals[row["source_id"]] = (tokens + row["tokens"] * row["n"], n + row["n"], pages)
+    for source, first, last, n, mean in store.touched(document):
+        tokens, others, pages = totals.get(source, (0.0, 0, set()))
+        if first is not None and last is not None:
+            pages |= set(range(first, last + 1))
+        totals[source] = (tokens + mean * n, n + others, pages)
     return {source: (tokens / n, pages) for source, (tokens, n, pages) in totals.items()}
 
 
-def _judge(project: Project, row: sqlite3.Row, tokens: float, pages: set[int]) -> Quality:
-    text, n_pages = row["text"], row["n_pages"]
-    facts = json.loads(row["facts"])
+def _judge(
+    project: Project, store: Store, source: Source, tokens: float, pages: set[int]
+) -> Quality:
+    text, known = store.content(source.id)
+    n_pages, facts = source.n_pages, json.loads(known)
     part = _spread(text)
     words = part.split()
     marks = sum(map(len, words))
@@ -126,7 +116,7 @@ def _judge(project: Project, row: sqlite3.Row, tokens: float, pages: set[int]) -
     word_length = marks / max(1, len(words))
     damaged = len(_DAMAGED.findall(text)) / max(1, len(text))
     glued = _glued(part)
-    too_glued = glued > _MOST_GLUED.get(row["language"], _MOST_GLUED_ELSEWHERE)
+    too_glued = glued > _MOST_GLUED.get(source.language, _MOST_GLUED_ELSEWHERE)
     empty = None if n_pages is None else n_pages - len(pages)
     signs = {
         "documents.quality.damaged": damaged > _MOST_DAMAGED,
@@ -134,20 +124,19 @@ def _judge(project: Project, row: sqlite3.Row, tokens: float, pages: set[int]) -
         "documents.quality.glued": too_glued,
         "documents.quality.words": not too_glued
         and not _SHORTEST_WORDS <= word_length <= _LONGEST_WORDS,
-        "documents.quality.little_text": bool(n_pages)
-        and len(text) < _FEWEST_CHARACTERS_A_PAGE * n_pages,
-        "documents.quality.empty_pages": bool(empty) and empty > _MOST_EMPTY_PAGES * n_pages,
+        "documents.quality.little_text": len(text) < _FEWEST_CHARACTERS_A_PAGE * (n_pages or 0),
+        "documents.quality.empty_pages": (empty or 0) > _MOST_EMPTY_PAGES * (n_pages or 0),
         "documents.quality.recognised": bool(facts.get("recognised")),
         "documents.quality.unread": bool(facts.get("unread")),
     }
     return Quality(
-        document=row["id"],
-        filename=row["filename"],
+        document=source.id,
+        filename=source.filename,
         pages=n_pages,
-        chunks=row["n_chunks"],
+        chunks=source.n_chunks,
         characters=len(text),
         tokens_per_chunk=tokens,
-        tokens_estimated=estimated(project, row["chunking"]),
+        tokens_estimated=estimated(project, source.chunking),
         damaged=damaged,
         letters=letters,
         word_length=word_length,
@@ -156,7 +145,7 @@ def _judge(project: Project, row: sqlite3.Row, tokens: float, pages: set[int]) -
         empty_pages=empty,
         recognised=tuple(facts.get("recognised", ())),
         unread=tuple(facts.get("unread", ())),
-        language=row["language"],
+        language=source.language,
         reasons=tuple(key for key, found in signs.items() if found),
     )
 

@@ -15,6 +15,7 @@ from custom_ai.options import Options
 from custom_ai.projects.names import RESERVED
 from custom_ai.settings import home
 
+CORPUS_NAME = r"^([a-z][a-z0-9_]{0,39})?$"
 _NAME = re.compile(r"[^\W_][\w .\-]{0,79}")
 
 
@@ -32,6 +33,8 @@ class ProjectConfig(Options):
     chunk_overlap: int = Field(default=50, ge=0, le=1024)
     # A model of Ollama's that turns text into vectors; empty: search goes by words alone.
     embedding_model: str = Field(default="", max_length=200)
+    # A corpus that is shared with other projects; empty: the documents lie in the project itself.
+    corpus: str = Field(default="", pattern=CORPUS_NAME)
 
 
 @dataclass(frozen=True)

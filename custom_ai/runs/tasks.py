@@ -10,13 +10,13 @@ from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
 from custom_ai.documents import library, originals
 from custom_ai.documents.embed import embed
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.evaluation import exam
 from custom_ai.export import exporter as exporters
 from custom_ai.export.exporter import Source
 from custom_ai.files import read_json
 from custom_ai.models.catalogue import TrainableModel, resolve
-from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from custom_ai.runs.run import Run, all_runs
 from custom_ai.step import Step
@@ -170,9 +170,9 @@ def _nothing(project: Project, options: Json) -> Json:
 
 
 def _chunks(project: Project, options: Json) -> Json:
-    with connect(project.database) as db:
-        rows = db.execute("SELECT sha256, chunking FROM sources ORDER BY sha256").fetchall()
-    return {"chunks": hashlib.sha256(repr([tuple(r) for r in rows]).encode()).hexdigest()}
+    with open_store(project) as store:
+        rows = sorted((source.sha256, source.chunking) for source in store.sources())
+    return {"chunks": hashlib.sha256(repr(rows).encode()).hexdigest()}
 
 
 def _samples(project: Project, options: Json) -> Json:

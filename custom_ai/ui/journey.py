@@ -1,13 +1,17 @@
 """How far a project has come: for each step of the chain, what there is and what comes next."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from custom_ai.projects.database import connect
+from custom_ai.documents import store
 from custom_ai.projects.project import Project
 from custom_ai.runs.run import ACTIVE, Run, all_runs
 
 StepState = Literal["done", "running", "next", "waiting"]
+
+# What was counted last, for as long as a shared corpus does not answer.
+_counted: dict[Path, tuple[int, int]] = {}
 
 # Which runs belong to which step.
 _TASKS = {
@@ -74,11 +78,16 @@ def look(project: Project) -> Journey:
 
 
 def _count(project: Project) -> tuple[int, int]:
-    if not project.database.exists():
-        return 0, 0
-    with connect(project.database) as db:
-        row = db.execute("SELECT count(*), coalesce(sum(n_chunks), 0) FROM sources").fetchone()
-    return int(row[0]), int(row[1])
+    try:
+        if not store.exists(project):
+            return 0, 0
+        with store.open_store(project) as documents:
+            found = documents.counts()
+    except store.Unreachable:
+        # Every second somebody asks: what is shown says why, this only keeps its place.
+        return _counted.get(project.folder, (0, 0))
+    _counted[project.folder] = found
+    return found
 
 
 def _count_samples(project: Project) -> int:

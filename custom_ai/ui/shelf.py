@@ -14,8 +14,8 @@ from typing import Literal
 from custom_ai.documents import library, originals
 from custom_ai.documents.library import Document
 from custom_ai.documents.quality import Quality, quality
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
-from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs.failures import FailedFile, failures
@@ -130,16 +130,15 @@ class Shelf:
 
 def look(project: Project) -> Shelf:
     """Read what there is."""
-    with connect(project.database) as db:
-        rows = db.execute("SELECT id, sha256, chunking FROM sources").fetchall()
-    known = {row["id"]: row for row in rows}
+    with open_store(project) as store:
+        known = {source.id: source for source in store.sources()}
     listed = [d for d in library.list_all(project) if d.id in known]
     failed = failures(project)
-    waiting = _waiting(project, listed, {row["sha256"] for row in rows}, failed)
+    waiting = _waiting(project, listed, {source.sha256 for source in known.values()}, failed)
     unread = set(waiting)
     return Shelf(
         project,
-        {d.id: (d, known[d.id]["chunking"]) for d in listed},
+        {d.id: (d, known[d.id].chunking) for d in listed},
         [file for file in failed if file.path not in unread],
         waiting,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from custom_ai.datasets.journal import Journal, Record, append
 from custom_ai.datasets.plan import make_plan
+from custom_ai.documents.store import open_store
 from custom_ai.projects import project as projects
 from custom_ai.projects.database import connect, transaction
 from custom_ai.projects.project import Project
@@ -91,8 +92,8 @@ def fill_journal(project: Project, count: int) -> None:
     """Write `count` samples about the project's chunks into its journal, four to an answer, as a
     model would have given them."""
     rng = random.Random(count)
-    with connect(project.database) as db:
-        plan = make_plan(db, Journal(project.journal), 0)
+    with open_store(project) as store:
+        plan = make_plan(store, Journal(project.journal), 0)
     records: list[Record] = []
     for number in range(count // 4):
         question = plan[number % len(plan)]

@@ -7,14 +7,15 @@ import pytest
 
 from custom_ai.datasets.journal import Journal, read
 from custom_ai.datasets.plan import Question, make_plan, worth_asking
+from custom_ai.documents.store import open_store
 from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from tests.datasets.corpus import add_document, make_project, prose
 
 
 def _plan(project: Project, seed: int = 0) -> list[Question]:
-    with connect(project.database) as db:
-        return make_plan(db, Journal(project.journal), seed)
+    with open_store(project) as store:
+        return make_plan(store, Journal(project.journal), seed)
 
 
 def _shares(plan: list[Question]) -> dict[str, float]:

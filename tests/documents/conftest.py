@@ -5,16 +5,18 @@ import re
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from custom_ai import settings
 from custom_ai.documents import library, tokens
 from custom_ai.projects import project
 from custom_ai.step import Event, Step
+from tests.documents.postgres_server import PASSWORD, PostgresServer, postgres_server
 
 # As the tokenizer.json of Qwen 2 and Llama 3 divides a text.
 LETTERS_AND_MARKS = (
@@ -287,3 +289,34 @@ def _file(objects: list[bytes], trailer: bytes) -> bytes:
         trailer,
         start,
     )
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> project.Project:
+    """A project that keeps its documents in its own file."""
+    monkeypatch.setenv("CUSTOM_AI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CUSTOM_AI_LANGUAGE", "en")
+    return project.create("Plain")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def shared(
+    server: PostgresServer, plain: project.Project, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[project.Project]:
+    """A project that keeps its documents in a corpus of that server."""
+    from custom_ai.documents.stores.postgresql import connection
+
+    monkeypatch.setenv("POSTGRESQL_PASSWORD", PASSWORD)
+    settings.change("shared_corpus", server.address)
+    made = project.create("Shared")
+    made.change(corpus="lab")
+    yield made
+    connection.close_all()
+    server.say("DROP SCHEMA IF EXISTS custom_ai_lab CASCADE")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from custom_ai import settings
-from custom_ai.documents import hybrid, library, vectors
+from custom_ai.documents import hybrid, library
 from custom_ai.documents.embed import embed
 from custom_ai.documents.hybrid import find, fuse
+from custom_ai.documents.store import open_store
 from custom_ai.errors import Stopped, UserError
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
@@ -169,10 +170,10 @@ def test_the_store_refuses_vectors_of_another_kind(filled: Project, step: Step) 
     embed(filled, MODEL, step)
     before = stored(filled)
     number = next(iter(before))
-    with database.connect(filled.database) as db:
+    with open_store(filled) as store:
         for model, vector in (("other", [1.0] * 4), (MODEL, [1.0] * 3)):
             with pytest.raises(UserError) as caught:
-                vectors.put(db, model, [(number, vector)])
+                store.vectors.put(model, [(number, vector)])
             assert caught.value.code == "documents.vectors_mixed"
     raw = sqlite3.connect(filled.database)
     for values in (("other", 4, b"0" * 16), (MODEL, 3, b"0" * 12), (MODEL, 4, b"0" * 12)):

@@ -1,4 +1,4 @@
-"""`documents add | list | show | chunks | remove | search | embed | export`."""
+"""`documents add | list | show | chunks | remove | search | embed | corpus | export`."""
 
 import argparse
 from dataclasses import asdict
@@ -9,11 +9,11 @@ from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.cli.progress import Progress
-from custom_ai.documents import chunks, exporter, hybrid, library, vectors
+from custom_ai.documents import chunks, exporter, hybrid, library, store
 from custom_ai.documents.counting import estimated
 from custom_ai.documents.quality import quality, quality_of
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
-from custom_ai.projects import database
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
 from custom_ai.runs import requests
@@ -50,6 +50,10 @@ def register(parsers: Parsers) -> None:
     add_project(turn)
     turn.add_argument("--model", default="", metavar="MODEL", help=t("cli.embedding_model"))
     turn.add_argument("--off", action="store_true", help=t("cli.embedding_off"))
+    place = command(documents, "documents corpus", _corpus)
+    add_project(place)
+    place.add_argument("name", nargs="?", metavar="NAME", help=t("cli.corpus_name"))
+    place.add_argument("--off", action="store_true", help=t("cli.corpus_off"))
     out = command(documents, "documents export", _export)
     add_project(out)
     out.add_argument("file", nargs="?", type=Path, metavar="FILE", help=t("cli.export_file"))
@@ -169,8 +173,8 @@ def _embed(args: argparse.Namespace) -> Outcome:
     if args.off:
         with writing(project, "documents embed"):
             project.change(embedding_model="")
-            with database.connect(project.database) as db:
-                vectors.drop(db)
+            with open_store(project) as store:
+                store.vectors.drop()
         return Outcome({"embedded": 0}, t("cli.embedding_is_off"))
     options = requests.embedding(project, args.model)
     project.change(embedding_model=options["model"])
@@ -179,6 +183,20 @@ def _embed(args: argparse.Namespace) -> Outcome:
         return stopped
     result: dict[str, Any] = run.result() or {}
     return Outcome(result, t("cli.embedded", **result))
+
+
+def _corpus(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    if args.name or args.off:
+        with writing(project, "documents corpus"):
+            store.choose(project, "" if args.off else args.name)
+    corpus = project.config.corpus
+    with open_store(project) as there:
+        documents, chunks = there.counts()
+    text = t("cli.corpus_is", corpus=corpus, documents=documents, chunks=chunks)
+    data = {"corpus": corpus, "documents": documents, "chunks": chunks}
+    own = t("cli.corpus_is_own", documents=documents, chunks=chunks)
+    return Outcome(data, text if corpus else own)
 
 
 def _export(args: argparse.Namespace) -> Outcome:

@@ -31,18 +31,18 @@ def _show(args: argparse.Namespace) -> Outcome:
     values = settings.load().model_dump()
     rows = [(name, value, settings.Settings.help(name)) for name, value in values.items()]
     keys = {}
-    for name in _with_key():
+    for shown_as, name in _secrets().items():
         secret, place = secrets.find(name), secrets.where(name)
         shown = secret.masked if secret else None
-        keys[name + _KEY] = {"key": shown, "kept_in": place}
+        keys[shown_as] = {"key": shown, "kept_in": place}
         kept = t(f"cli.kept_in_{place}") if place else t("cli.no_key")
-        rows.append((name + _KEY, shown or "–", kept))
+        rows.append((shown_as, shown or "–", kept))
     return Outcome({**values, **keys, "home": str(settings.home())}, table(rows))
 
 
 def _set(args: argparse.Namespace) -> Outcome:
     name = args.key.replace("-", "_")
-    if name in [provider + _KEY for provider in _with_key()]:
+    if name in _secrets():
         return _set_key(name, args.value)
     if args.value is None:
         raise UserError("cli.value_missing", key=args.key)
@@ -67,13 +67,15 @@ def _set_key(name: str, value: str | None) -> Outcome:
     if value is not None:
         raise UserError("cli.key_in_command", key=name)
     text = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline()
-    provider = name.removesuffix(_KEY)
+    secret = _secrets()[name]
     if not text.strip():
-        secrets.forget(provider)
+        secrets.forget(secret)
         return Outcome({name: None}, t("cli.key_forgotten", key=name))
-    place = secrets.save(provider, text)
+    place = secrets.save(secret, text)
     return Outcome({name: {"kept_in": place}}, t(f"cli.kept_in_{place}"))
 
 
-def _with_key() -> list[str]:
-    return [name for name in providers.names() if providers.find(name).needs_key]
+def _secrets() -> dict[str, str]:
+    """What is asked for and never shown, by the name it has as a setting."""
+    keys = {name + _KEY: name for name in providers.names() if providers.find(name).needs_key}
+    return {**keys, **{name: name for name in secrets.PASSWORDS}}

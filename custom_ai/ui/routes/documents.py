@@ -11,9 +11,10 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
-from custom_ai.documents import library, originals, reader, vectors
+from custom_ai.documents import library, originals, reader
+from custom_ai.documents.embed import without_vector
+from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
-from custom_ai.projects.database import connect
 from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project
 from custom_ai.providers.ollama_embed import full_name
@@ -50,9 +51,8 @@ async def upload(request: Request, project: Here, name: str) -> Response:
 
     def keep() -> bool:
         path = originals.keep(project, name, _from_thread(pieces))
-        with connect(project.database) as db:
-            stored = (originals.stored(project, path),)
-            return db.execute("SELECT 1 FROM sources WHERE path = ?", stored).fetchone() is not None
+        with open_store(project) as store:
+            return store.source_at(originals.stored(project, path)) is not None
 
     try:
         reader.reader_for(Path(name))
@@ -219,8 +219,8 @@ def _unembedded(project: Project) -> int:
     chosen = project.config.embedding_model
     if not chosen:
         return 0
-    with connect(project.database) as db:
-        return vectors.missing(db, full_name(chosen))
+    with open_store(project) as store:
+        return without_vector(store, full_name(chosen))
 
 
 def _at_work(project: Project) -> bool:

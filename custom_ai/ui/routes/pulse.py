@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 
+from custom_ai.documents import store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project, projects_folder
 from custom_ai.runs.run import Run
@@ -66,15 +67,21 @@ def standing(run: Run) -> Standing:
 
 
 def _versions(project: Project, there: journey.Journey) -> dict[str, str]:
-    wal = project.database.with_name(f"{project.database.name}-wal")
     runs = [f"{run.number}{run.state}" for run in there.newest.values()]
     return {
-        "documents": f"{_version(project.database)}{_version(wal)}",
+        "documents": _documents(project),
         "samples": f"{_version(project.journal)}{_version(project.samples)}",
         "config": _version(project.config_file),
         "models": _version(project.models),
         "runs": " ".join(runs),
     }
+
+
+def _documents(project: Project) -> str:
+    try:
+        return store.version(project)
+    except store.Unreachable as error:
+        return error.code
 
 
 def _version(path: Path) -> str:

@@ -35,12 +35,16 @@ Word = Annotated[str, Form()]
 @router.get("/keys")
 def keys() -> str:
     """Which providers have a key, and where it is kept; of the key itself the last four signs."""
-    rows = []
-    for name in providers.names():
-        if providers.find(name).needs_key:
-            rows.append((name, secrets.find(name), secrets.where(name), _KEY_PAGES.get(name)))
+    names = [name for name in providers.names() if providers.find(name).needs_key]
+    if settings.load().shared_corpus:
+        names += secrets.PASSWORDS
+    rows = [(name, secrets.find(name), secrets.where(name), _KEY_PAGES.get(name)) for name in names]
     return render(
-        "settings_keys", rows=rows, variable=secrets.variable, file=secrets.secrets_file()
+        "settings_keys",
+        rows=rows,
+        passwords=secrets.PASSWORDS,
+        variable=secrets.variable,
+        file=secrets.secrets_file(),
     )
 
 
@@ -137,7 +141,7 @@ def _folders() -> dict[str, Any]:
 
 
 def _require_key_of(name: str) -> None:
-    if not providers.find(name).needs_key:
+    if name not in secrets.PASSWORDS and not providers.find(name).needs_key:
         raise UserError("ui_settings.needs_no_key", name=name)
 
 

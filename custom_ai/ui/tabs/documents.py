@@ -4,9 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from custom_ai.documents import exporter
+from custom_ai.documents import exporter, store
 from custom_ai.documents.chunker import check_sizes
 from custom_ai.documents.reader import MAX_BYTES, by_suffix
+from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project, ProjectConfig
 from custom_ai.texts import t
 from custom_ai.ui.form import Form
@@ -24,6 +25,7 @@ def draw(screen: Screen) -> None:
         fragment("/api/runs/card/embed", "runs tick-embed", "ca-card-of-run")
         _draw_sizes(screen)
         _draw_meaning(screen)
+        _draw_corpus(screen)
     with gr.Column(elem_classes="ca-card"):
         html(render("documents_list"))
     with gr.Column(elem_classes="ca-card"):
@@ -72,3 +74,22 @@ def _draw_meaning(screen: Screen) -> None:
 
     screen.on_load(fill, form.widgets)
     screen.on(save.click, keep, form.widgets, validator=form.check)
+
+
+def _draw_corpus(screen: Screen) -> None:
+    form = Form(ProjectConfig)
+    with gr.Accordion(t("ui_documents.corpus"), open=False, elem_classes="ca-more"):
+        form.draw("corpus")
+        with gr.Row(elem_classes="ca-actions"):
+            save = gr.Button(t("ui_documents.save_corpus"), elem_id="save-corpus")
+
+    def fill(project: Project) -> list[Any]:
+        return form.shown(project.config.model_dump())
+
+    def keep(project: Project, *given: Any) -> None:
+        with writing(project, "documents corpus"):
+            store.choose(project, str(form.values(given)["corpus"]).strip())
+        gr.Info(t("ui_documents.corpus_saved"), duration=3)
+
+    screen.on_load(fill, form.widgets)
+    screen.on(save.click, keep, form.widgets)
