@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -41,7 +42,10 @@ def peak() -> float:
 def ours(path: Path, tokenizer: str) -> dict[str, Any]:
     os.environ["CUSTOM_AI_HOME"] = tempfile.mkdtemp()
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from custom_ai.documents import layout, library, reader, tokens
+    import psutil
+    import pypdfium2
+
+    from custom_ai.documents import library, reader, running, tokens
     from custom_ai.projects import database, project
     from custom_ai.step import Step
 
@@ -55,17 +59,31 @@ def ours(path: Path, tokenizer: str) -> dict[str, Any]:
     made = project.create("Benchmark")
     with database.connect(made.database):
         pass  # an empty project is there
-    start = cpu()
-    library.add(made, [path], Step(made.folder, lambda event: None, lambda: None))
-    seconds = cpu() - start
+    blank, copied = made.folder / "a.pdf", made.folder / "b.pdf"  # read in this order
+    shutil.copy(path, copied)
+    with pypdfium2.PdfDocument.new() as document:
+        document.new_page(595, 842)
+        document.save(blank)
+    ready: list[float] = []
+
+    def note(event: dict[str, Any]) -> None:
+        if event.get("done") == 1 and not ready:
+            ready.append(cpu() + sum(sum(child.cpu_times()[:2]) for child in me.children()))
+
+    me, cold = psutil.Process(), cpu()
+    # With the first file the process that reads is started and imports what it needs.
+    library.add(made, [blank, copied], Step(made.folder, note, lambda: None))
+    end = cpu()
+    seconds = end - ready[0]
     with database.connect(made.database) as db:
         rows = db.execute("SELECT chunk_text, metadata FROM documents ORDER BY id").fetchall()
         text = db.execute("SELECT text FROM sources").fetchone()[0]
     chunks: Chunks = [(0, json.loads(row[1])["char_start"], row[0]) for row in rows]
     found = result(len(parsed.pages or []), [text], chunks, text_seconds, seconds)
     # The oracle and the peers keep page headers: the same with ours, to compare the extraction.
-    layout.without_running_lines = lambda pages: [list(page) for page in pages]
-    return {**found, "text_with_headers": reader.read(path).text}
+    running.without_running_lines = lambda pages: [list(page) for page in pages]
+    text_with_headers = reader.read(path).text
+    return {**found, "text_with_headers": text_with_headers, "cold_seconds": end - cold}
 
 
 def langchain(path: Path, tokenizer: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Documents that are zip archives (DOCX, EPUB): whether unpacking one could hurt."""
 
 import copy
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ def check(path: Path) -> None:
             _check_claims(entries, path.name)
             _check_bytes(archive, entries, path.name)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise UserError("documents.corrupt", name=path.name, reason=error) from error
+    except OSError as error:
+        # An entry that claims to lie before the file's first byte; any other is the disk's.
+        if error.errno != errno.EINVAL:
+            raise
         raise UserError("documents.corrupt", name=path.name, reason=error) from error
 
 

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median_low
+from typing import NamedTuple
 
 from custom_ai.documents import tables
 
@@ -16,6 +17,7 @@ _PARAGRAPH_GAP = 1.3
 _OTHER_SIZE = 1.15
 
 # PDFium marks a hyphen that ends a line with one of these.
+HYPHEN_MARKS = frozenset("\x02\ufffe")
 HYPHEN_MARK = re.compile("[\x02\ufffe]")
 _LEADERS = re.compile(r"(?:[ \u00a0]\.){3,}[ \u00a0]*|\.{5,}[ \u00a0]*")
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
@@ -30,12 +32,12 @@ _COMPOUND = re.compile(r"\w+(?:-\w+)*")
 _LAST_PART = re.compile(r"\w+(?:-\w+)*$")
 _FIRST_PART = re.compile(r"\w+")
 _LONGEST_WORD = 80
+_PIECE = 1 << 18
 _CONJUNCTIONS = frozenset({"und", "oder", "bzw", "sowie", "and", "or"})
 _ENDS_PARAGRAPH = tuple('.!?:…”“"»)')
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a page and, in points from the page's lower edge, where it stands.
 
     bottom, left and size belong to its first character; last_bottom and right to its last, since a
@@ -102,6 +104,9 @@ def flow(pages: Sequence[Page]) -> Flow:
 
 
 def _clean(text: str) -> str:
+    # Of most lines this says at once that there is nothing to do.
+    if text.isascii() and text.isprintable() and ".." not in text and " . " not in text:
+        return text.rstrip()
     if not _UNCLEAN.search(text) and unicodedata.is_normalized("NFC", text):
         return text.rstrip()
     text = _BULLET.sub("• ", text)
@@ -141,7 +146,7 @@ def _between(above: Line | None, below: Line, typical: float, new_page: bool) ->
     if above.columns or below.columns:
         return "\n\n"
     end, begin = above.text.rstrip()[-1:], below.text.lstrip()[:1]
-    if HYPHEN_MARK.match(end) and begin.isalpha():
+    if end in HYPHEN_MARKS and begin.isalpha():
         return ""
     gap = above.last_bottom - below.bottom
     # On a new page or in a new column the gap says nothing; the words must.
@@ -159,15 +164,15 @@ def _without_hyphens(marked: Flow) -> Flow:
     text = marked.text
     if not HYPHEN_MARK.search(text):
         return marked
-    known = set(_COMPOUND.findall(text.casefold()))
+    marks = list(HYPHEN_MARK.finditer(text))
+    halves = [_halves(text, mark) for mark in marks]
+    known = _known(text, {word for pair in halves for word in _whole(*pair)})
     parts: list[str] = []
     ends: list[int] = []  # where each mark ends in the marked text
     shifts = [0]  # by how much what follows has moved
     done = 0
-    for match in HYPHEN_MARK.finditer(text):
-        before = _LAST_PART.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
-        after = _FIRST_PART.match(text, match.end())
-        instead = _hyphen(before[0] if before else "", after[0] if after else "", known)
+    for match, (before, after) in zip(marks, halves, strict=True):
+        instead = _hyphen(before, after, known)
         parts += (text[done : match.start()], instead)
         done = match.end()
         ends.append(done)
@@ -180,18 +185,43 @@ def _without_hyphens(marked: Flow) -> Flow:
     return Flow("".join(parts), moved(marked.pages), [moved(lines) for lines in marked.lines])
 
 
+def _halves(text: str, mark: re.Match[str]) -> tuple[str, str]:
+    """What stands before and after a mark, as far as it could belong to one word."""
+    before = _LAST_PART.search(text, max(0, mark.start() - _LONGEST_WORD), mark.start())
+    after = _FIRST_PART.match(text, mark.end())
+    return before[0] if before else "", after[0] if after else ""
+
+
+def _whole(before: str, after: str) -> tuple[str, str]:
+    """The words that two halves may make, without and with the hyphen, in small letters."""
+    last = before.rpartition("-")[2]
+    return f"{last}{after}".casefold(), f"{before}-{after}".casefold()
+
+
+def _known(text: str, words: set[str]) -> set[str]:
+    """Those of the words that stand in the text."""
+    found: set[str] = set()
+    start = 0
+    while start < len(text):
+        # A piece at a time: all words of a thick book would fill the memory.
+        end = text.find("\n", start + _PIECE)
+        end = len(text) if end < 0 else end
+        found |= words.intersection(_COMPOUND.findall(text[start:end].casefold()))
+        start = end
+    return found
+
+
 def _hyphen(before: str, after: str, known: set[str]) -> str:
     """What stands for the mark between two parts of a word: nothing, "-" or "- "."""
     if not before or not after:
         return "-"
     if after.casefold() in _CONJUNCTIONS:
         return "- "
-    last = before.rpartition("-")[2]
-    joined, hyphened = f"{last}{after}".casefold(), f"{before}-{after}".casefold()
+    joined, hyphened = _whole(before, after)
     if hyphened in known and joined not in known:
         return "-"
     if joined in known:
         return ""
     # "Debian-System", "UTF-8": a capital or a digit begins no second half of a divided word.
-    divided = after[0].islower() and last[-1].isalpha()
+    divided = after[0].islower() and before[-1].isalpha()
     return "" if divided else "-"

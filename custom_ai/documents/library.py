@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from custom_ai.documents import originals, reader, tokens
+from custom_ai.documents import ocr, originals, reader, tokens
 from custom_ai.documents.advance import Advance
 from custom_ai.documents.chunker import Chunk, check_sizes, pieces
 from custom_ai.documents.folders import FoundFile, expand
@@ -218,6 +218,8 @@ def _is_unchanged(
     """Whether the project holds these bytes, cut the same way, under this path or another."""
     known = store.source(digest)
     if known is None or known.chunking != chunking:
+        return False
+    if ocr.would_help(json.loads(store.content(known.id)[1])):
         return False
     path = originals.stored(project, file.path)
     if known.mine and known.path == path:

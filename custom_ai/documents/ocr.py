@@ -5,13 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from statistics import mean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from custom_ai.documents.layout import Line
 
@@ -45,6 +45,11 @@ class Tesseract:
     program: str
     languages: str
 
+    @property
+    def identity(self) -> str:
+        """What stands beside a text that it was asked for."""
+        return f"tesseract/{self.languages}"
+
 
 @cache
 def find() -> Tesseract | None:
@@ -61,6 +66,12 @@ def find() -> Tesseract | None:
     known = [name.strip() for name in listed if name.strip() not in ("", "osd", "equ", "snum")]
     wanted = [name for name in _LANGUAGES if name in known] or known[:1]
     return Tesseract(program, "+".join(wanted)) if wanted else None
+
+
+def would_help(facts: Mapping[str, Any]) -> bool:
+    """Whether pages of which nothing could be read (`Parsed.facts`) may be recognised now: nothing
+    was there to do it when the file was read."""
+    return bool(facts.get("unread")) and not facts.get("recogniser") and find() is not None
 
 
 def lines(tesseract: Tesseract, page: "pypdfium2.PdfPage") -> list[Line] | None:

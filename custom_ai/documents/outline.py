@@ -17,6 +17,7 @@ _ONLY_NUMBERING = re.compile(
     r"^\s*(?:chapter|part|section|appendix|kapitel|teil|abschnitt|anhang)\s+\w{1,6}[.:]?\s*$",
     re.IGNORECASE,
 )
+_SIGNS = re.compile(r"[\W_]+")
 _MOST_LINES = 4
 # Letters this much larger than those of the text make a heading.
 _LARGER = 1.15
@@ -41,29 +42,25 @@ def locate(bookmarks: Sequence[Bookmark], pages: Sequence[Page], flow: Flow) -> 
     """Each bookmark as a heading: at the line that says its title, else where it points to."""
     found = []
     floor = 0
-    sayings: dict[int, list[set[str]]] = {}
+    sayings: dict[int, _Sayings] = {}
     for bookmark in bookmarks:
         title = re.sub(r"\s+", " ", bookmark.title.replace("\0", "")).strip()
         if not title or not 0 <= bookmark.page < len(pages):
             continue
-        page = pages[bookmark.page]
         if bookmark.page not in sayings:
-            sayings[bookmark.page] = _sayings(page)
-        offset = _offset(bookmark, title, page, sayings[bookmark.page], flow, floor)
+            sayings[bookmark.page] = _Sayings(pages[bookmark.page])
+        offset = _offset(bookmark, title, sayings[bookmark.page], flow, floor)
         found.append(Heading(offset, bookmark.level + 1, title))
         floor = max(floor, offset + 1)
     # The sort keeps the outline's order where two entries point to the same place.
     return sorted(found, key=lambda heading: heading.offset)
 
 
-def _offset(
-    bookmark: Bookmark, title: str, page: Page, sayings: list[set[str]], flow: Flow, floor: int
-) -> int:
-    starts = flow.lines[bookmark.page]
+def _offset(bookmark: Bookmark, title: str, sayings: "_Sayings", flow: Flow, floor: int) -> int:
+    starts, page = flow.lines[bookmark.page], sayings.page
     if not page:
         return flow.pages[bookmark.page]
-    wanted = {_plain(title), _plain(_NUMBERING.sub("", title))} - {""}
-    matches = [number for number, said in enumerate(sayings) if said & wanted]
+    matches = sayings.places_of({_plain(title), _plain(_NUMBERING.sub("", title))} - {""})
     if bookmark.top is not None:
         top = bookmark.top
         number = min(
@@ -78,25 +75,41 @@ def _offset(
     return starts[number]
 
 
-def _sayings(page: Page) -> list[set[str]]:
-    """For each line the titles that it, or it and the next ones, may be: numbered and not."""
-    plain = [_plain(line.text) for line in page]
-    found = []
-    for number in range(len(page)):
-        said = set()
+class _Sayings:
+    """The titles that a line of a page, or it and the next ones, may be: numbered and not."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._plain = [_plain(line.text) for line in page]
+        # What a line begins with behind its numbering. A numbering may be all there is in it.
+        numberings = [_NUMBERING.match(f" {line.text} ") for line in page]
+        self._rest = [
+            _plain(line.text[max(0, numbering.end() - 1) :]) if numbering else plain
+            for line, numbering, plain in zip(page, numberings, self._plain, strict=True)
+        ]
+
+    def places_of(self, titles: set[str]) -> list[int]:
+        """The numbers of the lines with which one of the titles begins."""
+        begins = zip(self._plain, self._rest, strict=True)
+        return [
+            number
+            for number, (plain, rest) in enumerate(begins)
+            if any(t.startswith((plain, rest)) for t in titles)
+            and not titles.isdisjoint(self._from(number))
+        ]
+
+    def _from(self, number: int) -> Iterator[str]:
         joined = together = ""
-        for place in range(number, min(number + _MOST_LINES, len(page))):
-            joined = f"{joined} {page[place].text}"
-            together += plain[place]
-            said.add(together)
+        for place in range(number, min(number + _MOST_LINES, len(self.page))):
+            joined = f"{joined} {self.page[place].text}"
+            together += self._plain[place]
+            yield together
             if numbering := _NUMBERING.match(joined):
-                said.add(_plain(joined[numbering.end() :]))
-        found.append(said)
-    return found
+                yield _plain(joined[numbering.end() :])
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text).casefold()
+    return _SIGNS.sub("", text).casefold()
 
 
 def by_size(pages: Sequence[Page], flow: Flow) -> list[Heading]:

@@ -42,7 +42,8 @@ class Parsed:
     pages: where each page starts in the text, or None where the format has no pages.
     headings: in the order of the text.
     recognised, unread: numbers, from 1, of the pages that are pictures: those whose text was
-    recognised in them (OCR), and those of which nothing could be read.
+    recognised in them (OCR), and those of which nothing could be read. recogniser: what looked for
+    text in them, such as "tesseract/deu+eng"; "" where there was nothing.
     removed_lines: running headers, footers and page numbers that are not in the text.
     """
 
@@ -53,6 +54,7 @@ class Parsed:
     recognised: Sequence[int] = ()
     unread: Sequence[int] = ()
     removed_lines: int = 0
+    recogniser: str = ""
 
     def page(self, offset: int) -> int | None:
         """The number, from 1, of the page that holds the character at `offset`."""
@@ -64,6 +66,7 @@ class Parsed:
             "removed_lines": self.removed_lines,
             "recognised": list(self.recognised),
             "unread": list(self.unread),
+            "recogniser": self.recogniser,
         }
 
     def heading_path(self, offset: int) -> list[str]:
@@ -150,7 +153,12 @@ def too_much_text(name: str) -> UserError:
 
 def reader_for(path: Path) -> tuple[str, Reader]:
     """The reader of a file, by its suffix, with the name it has in the database ("pdf/1")."""
-    found = by_suffix().get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    # Most readers are named after what they read: then the others need not be loaded.
+    likely = suffix.removeprefix(".")
+    if likely in names() and suffix in find(likely).suffixes:
+        return f"{likely}/{find(likely).version}", find(likely)
+    found = by_suffix().get(suffix)
     if found is None:
         raise UserError(
             "documents.unsupported", name=path.name, known=", ".join(sorted(by_suffix()))

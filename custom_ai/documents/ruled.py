@@ -152,11 +152,13 @@ class _Grid:
             if new != old:
                 group.update({cell: new for cell, of in group.items() if of == old})
 
+        upright_at = [_near(upright, x) for x in xs]
+        level_at = [_near(level, y) for y in ys]
         for row in range(rows):
             for column in range(columns):
-                if column and not _covers(upright, xs[column], ys[row + 1], ys[row]):
+                if column and not _covers(upright_at[column], ys[row + 1], ys[row]):
                     join((row, column - 1), (row, column))
-                if row and not _covers(level, ys[row], xs[column], xs[column + 1]):
+                if row and not _covers(level_at[row], xs[column], xs[column + 1]):
                     join((row - 1, column), (row, column))
         cells = _rectangles(group)
         if cells is None:
@@ -176,12 +178,18 @@ def _distinct(places: Iterable[float]) -> list[float]:
     return found
 
 
-def _covers(rules: Sequence[_Rule], at: float, begin: float, end: float) -> bool:
-    return any(
-        abs(rule.at - at) <= _TOUCH
-        and min(rule.end, end) - max(rule.begin, begin) >= _COVERED * (end - begin)
-        for rule in rules
-    )
+def _near(rules: Sequence[_Rule], at: float) -> list[_Rule]:
+    return [rule for rule in rules if abs(rule.at - at) <= _TOUCH]
+
+
+def _covers(rules: Sequence[_Rule], begin: float, end: float) -> bool:
+    """Whether one of the rules, all at the place of a border, is that border."""
+    wanted = _COVERED * (end - begin)
+    for rule in rules:
+        covered = (rule.end if rule.end < end else end) - max(rule.begin, begin)
+        if covered >= wanted:
+            return True
+    return False
 
 
 def _rectangles(

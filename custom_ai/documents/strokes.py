@@ -88,12 +88,20 @@ def _straight_lines(path: Any, count: int) -> list[ruled.Box]:
     return [_middle(b) for b in found if min(b.right - b.left, b.top - b.bottom) <= 0.5]
 
 
-def words_in(words: "pypdfium2.PdfTextPage", box: ruled.Box) -> str:
-    """What stands in a cell; a little inside of it, since letters may touch those beside it."""
+def words_in(words: "pypdfium2.PdfTextPage") -> ruled.WordsIn:
+    """Tells what stands in a cell; a little inside of it, since letters may touch those beside it.
+
+    Good as long as `words` is open.
+    """
     import pypdfium2.raw as pdfium
 
-    room = ruled.LONGEST_CELL + 2
+    handle, get, room = words.raw, pdfium.FPDFText_GetBoundedText, ruled.LONGEST_CELL + 2
+    # Used again for every cell of the page: making it takes longer than filling it.
     buffer = (ctypes.c_ushort * room)()
-    edges = box.left + 0.5, box.top - 1, box.right - 0.5, box.bottom + 1
-    count = pdfium.FPDFText_GetBoundedText(words, *edges, buffer, room)
-    return bytes(buffer)[: 2 * count].decode("utf-16-le", "replace").rstrip("\0")
+
+    def standing_in(box: ruled.Box) -> str:
+        left, bottom, right, top = box
+        count = get(handle, left + 0.5, top - 1, right - 0.5, bottom + 1, buffer, room)
+        return ctypes.string_at(buffer, 2 * count).decode("utf-16-le", "replace").rstrip("\0")
+
+    return standing_in

@@ -33,8 +33,9 @@ _LETTERS_AND_MARKS = (
 )
 _KNOWN_PATTERNS = (_LETTERS_AND_MARKS % "", _LETTERS_AND_MARKS % "{1,3}")
 
-# For each byte of UTF-8 whether a character begins with it.
-_BEGINS_CHARACTER = bytes(byte & 0xC0 != 0x80 for byte in range(256))
+# No character of UTF-8 begins with a byte from 80 to BF. Byte-level tokenizers write these as the
+# sign of Latin-1 where that can be printed, else as one of those that follow Latin-1.
+_INSIDE_CHARACTER = regex.compile("[\xa1-\xac\xae-\xbf\u0122-\u0143]")
 
 STARTER = Path(__file__).parents[1] / "models" / "starter" / "tokenizer.json"
 
@@ -53,7 +54,7 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
-        pieces = list(blocks(text))
+        pieces = [text] if len(text) <= BLOCK_CHARACTERS else list(blocks(text))
         return sum(map(len, self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)))
 
     def ends(self, text: str) -> Iterator[int]:
@@ -65,45 +66,48 @@ class Tokens:
         return chain.from_iterable(self._block_ends(text))
 
     def _block_ends(self, text: str) -> Iterator[list[int]]:
-        lengths = self._bytes_per_token if self.is_apart(text) else None
+        by_bytes = self.is_apart(text)
         start = 0
         before: list[int] = []
         for piece in blocks(text):
-            ends = (lengths and self._ends_by_bytes(piece, lengths)) or self._ends(piece)
+            ends = (by_bytes and self._ends_by_bytes(piece, start)) or self._ends(piece, start)
             if ends:
                 yield before
-                before = [start + end for end in ends] if start else ends
+                before = ends
             start += len(piece)
         if before:
             before[-1] = len(text)
             yield before
 
-    def _ends(self, piece: str) -> list[int]:
+    def _ends(self, piece: str, start: int) -> list[int]:
         encoding = self._tokenizer.encode(piece, add_special_tokens=False)
-        return list(accumulate((end for _, end in encoding.offsets), max))
+        return list(accumulate((start + end for _, end in encoding.offsets), max))
 
-    def _ends_by_bytes(self, piece: str, lengths: list[int]) -> list[int] | None:
+    def _ends_by_bytes(self, piece: str, start: int) -> list[int] | None:
         """The same, where tokens are bytes: nearly twice as fast as asking for offsets. None where
         some bytes are in no token."""
         [encoding] = self._tokenizer.encode_batch_fast([piece], add_special_tokens=False)
-        ends = list(accumulate(map(lengths.__getitem__, encoding.ids)))
-        if piece.isascii():
-            return ends if ends and ends[-1] == len(piece) else None
-        data = piece.encode()
-        if not ends or ends[-1] != len(data):
+        numbers = encoding.ids
+        lengths, begun = self._measures
+        size = len(piece) if piece.isascii() else len(piece.encode())
+        if not numbers or sum(map(lengths.__getitem__, numbers)) != size:
             return None
         # A token that ends inside a character reaches to its end, as the library has it.
-        begun = list(accumulate(data.translate(_BEGINS_CHARACTER), initial=0))
-        return list(map(begun.__getitem__, ends))
+        ends = accumulate(map(begun.__getitem__, numbers), initial=start)
+        next(ends)
+        return list(ends)
 
     @cached_property
-    def _bytes_per_token(self) -> list[int]:
-        """How many bytes each token stands for, in a tokenizer whose letters are bytes."""
+    def _measures(self) -> tuple[list[int], list[int]]:
+        """For each token of a tokenizer whose letters are bytes: how many it stands for, and how
+        many characters begin with one of them."""
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
         lengths = [0] * (max(vocabulary.values()) + 1)
+        begun = lengths.copy()
         for token, number in vocabulary.items():
             lengths[number] = len(token)
-        return lengths
+            begun[number] = len(_INSIDE_CHARACTER.sub("", token))
+        return lengths, begun
 
     def is_apart(self, text: str) -> bool:
         """Whether this text has the same tokens when it is cut at LINE_END, so that what is counted

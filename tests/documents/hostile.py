@@ -309,7 +309,7 @@ def impostors() -> Iterator[Hostile]:
     }
     fits = {("pdf", "pdf"), ("docx", "docx"), ("text", "txt"), ("text", "md")}
     for kind, data in kinds.items():
-        for suffix in ("pdf", "docx", "md", "txt"):
+        for suffix in ("pdf", "docx", "epub", "md", "txt"):
             if (kind, suffix) not in fits:
                 yield f"{kind}-as.{suffix}", data, {"unsupported", "corrupt", "empty"}
     yield "program.exe", b"MZ\x90\0" + bytes(100), {"unsupported"}

@@ -1,5 +1,6 @@
 """EPUB: the chapters of a book in their order; locked, damaged and hostile ones say so."""
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def test_a_book_with_a_missing_or_broken_part_is_damaged(
     whole = packed(tmp_path / "c.epub", book).read_bytes()
     (tmp_path / "d.epub").write_bytes(whole[: len(whole) // 2])
     assert failure(tmp_path / "d.epub") == "corrupt"
+    # Where its parts lie can't be: before the first byte of the file.
+    end = whole.rindex(b"PK\x05\x06") + 16
+    (places,) = struct.unpack_from("<I", whole, end)
+    moved = whole[:end] + struct.pack("<I", places + 50) + whole[end + 4 :]
+    (tmp_path / "f.epub").write_bytes(moved)
+    assert failure(tmp_path / "f.epub") == "corrupt"
     # A bit that flipped inside a chapter.
     at = whole.index(b"OEBPS/one.xhtml") + 40
     (tmp_path / "e.epub").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
@@ -119,6 +126,12 @@ def test_a_book_without_text_is_empty_and_one_that_bursts_is_not_opened(
     assert failure(packed(tmp_path / "a.epub", blank)) == "empty"
     bomb = {**book, "OEBPS/one.xhtml": " " * 60_000_000}
     assert failure(packed(tmp_path / "b.epub", bomb)) == "unpacks_too_big"
+
+
+def test_a_chapter_that_is_named_twice_is_read_once(tmp_path: Path, book: dict[str, str]) -> None:
+    again = PACKAGE.replace('<itemref idref="one"/>', '<itemref idref="one"/>' * 1000)
+    whole = reader.read(packed(tmp_path / "a.epub", {**book, "OEBPS/book.opf": again}))
+    assert whole.text == reader.read(packed(tmp_path / "b.epub", book)).text
 
 
 def test_another_archive_is_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
 from custom_ai.texts import known, use_language
-from tests.documents import hostile
+from tests.documents import hostile, hostile_books
 from tests.documents.test_real_documents import needed
 
 SCRIPT = Path(__file__).with_name("add_hostile.py")
@@ -89,7 +89,7 @@ def test_two_hundred_hostile_files_end_in_their_errors_or_in_text(
     folder = tmp_path / "hostile"
     folder.mkdir()
     expected = {}
-    for name, content, kinds in hostile.everything():
+    for name, content, kinds in [*hostile.everything(), *hostile_books.books()]:
         (folder / name).write_bytes(content)
         expected[name] = kinds
     supported = [name for name in expected if Path(name).suffix in reader.by_suffix()]

@@ -123,6 +123,53 @@ def test_without_tesseract_the_pages_that_are_pictures_are_named(
     assert warning["values"] == {"file": "a.pdf", "unread": "3", "pages": "5"}
 
 
+def test_once_tesseract_is_installed_adding_the_file_again_recognises_its_pages(
+    scan: Callable[..., Path],
+    tesseract: str,
+    monkeypatch: pytest.MonkeyPatch,
+    a_project: Project,
+    step: Step,
+    tokenizer_file: Path,
+) -> None:
+    path, plain = scan("a.pdf", (True, False)), scan("b.pdf", (False, False))
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "")
+        without.setattr(ocr, "_PLACES", ())
+        for _ in range(2):
+            ocr.find.cache_clear()
+            result = library.add(a_project, [path, plain], step, tokenizer_file)
+    assert (result.added, result.unchanged) == (0, 2)
+    ocr.find.cache_clear()
+    result = library.add(a_project, [path, plain], step, tokenizer_file)
+    assert (result.added, result.unchanged, result.failed) == (1, 1, [])
+    assert {found.filename: found.recognised for found in quality(a_project).values()} == {
+        "a.pdf": (1,),
+        "b.pdf": (),
+    }
+    assert library.add(a_project, [path, plain], step, tokenizer_file).unchanged == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_a_page_that_tesseract_failed_at_is_not_read_again_for_nothing(
+    scan: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    a_project: Project,
+    step: Step,
+    tokenizer_file: Path,
+) -> None:
+    program = tmp_path / "bin" / "tesseract"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$1" = --list-langs ] && echo List && echo deu\n')
+    program.chmod(0o755)
+    path = scan("a.pdf", (True, False))
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    assert library.add(a_project, [path], step, tokenizer_file).added == 1
+    (found,) = quality(a_project).values()
+    assert found.unread == (1,)
+    assert library.add(a_project, [path], step, tokenizer_file).unchanged == 1
+
+
 def test_a_file_of_pictures_alone_says_how_to_get_tesseract(
     scan: Callable[..., Path], no_tesseract: None
 ) -> None:

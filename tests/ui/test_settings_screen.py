@@ -65,6 +65,19 @@ def test_a_key_is_kept_and_only_its_end_is_shown(ask: Window) -> None:
     assert found.reveal() == KEY
 
 
+def test_the_password_of_a_shared_corpus_is_kept_and_never_shown(
+    ask: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POSTGRESQL_PASSWORD", raising=False)
+    assert "shared corpus" not in ask.get("/api/settings/keys").text
+    settings.change("shared_corpus", "postgresql://lab@db.example.org/corpus")
+    assert "Password of the shared corpus" in ask.get("/api/settings/keys").text
+    answer = ask.post("/api/settings/keys/postgresql_password", key="long enough to show an end")
+    assert answer.status == 200 and "••••" in answer.text and "an end" not in answer.text
+    found = secrets.find("postgresql_password")
+    assert found is not None and found.reveal() == "long enough to show an end"
+
+
 def test_a_key_stands_in_no_answer_and_no_log(ask: Window, own_home: Path) -> None:
     log = write_log()
     answers = [save_key(ask)]

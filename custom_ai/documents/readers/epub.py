@@ -83,8 +83,11 @@ def _chapters(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, list[
             yield text, headings
 
 
-def _reading_order(archive: zipfile.ZipFile) -> Iterator[str]:
-    """The names of the book's pages in the archive. Raises KeyError where one is missing."""
+def _reading_order(archive: zipfile.ZipFile) -> list[str]:
+    """The names of the book's pages in the archive. Raises KeyError where one is missing.
+
+    Each once: a book must not name a page again, and would grow with every time it does.
+    """
     roots = [
         values["full-path"]
         for tag, values in _elements(archive.read(_CONTAINER))
@@ -94,12 +97,15 @@ def _reading_order(archive: zipfile.ZipFile) -> Iterator[str]:
         raise KeyError("no rootfile")
     elements = _elements(archive.read(roots[0]))
     items = {values.get("id"): values for tag, values in elements if tag == "item"}
+    found: dict[str, None] = {}
     for tag, values in elements:
         if tag == "itemref":
             item = items[values.get("idref")]
             if item.get("media-type", _PAGES[0]) in _PAGES:
                 href = unquote(item["href"].partition("#")[0])
-                yield posixpath.normpath(posixpath.join(posixpath.dirname(roots[0]), href))
+                place = posixpath.join(posixpath.dirname(roots[0]), href)
+                found[posixpath.normpath(place)] = None
+    return list(found)
 
 
 def _elements(data: bytes) -> list[Element]:

@@ -3,7 +3,6 @@
 import math
 import threading
 from collections.abc import Iterator
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 # A page with fewer characters than this, and pictures on this share of it, is a scan.
 SCANNED_BELOW = 20
 _PICTURE = 0.5
-# With so many pages open, PDFium holds some 30 MB.
-_PAGES_AT_ONCE = 500
+# With so many pages open, PDFium holds some 60 MB.
+_PAGES_AT_ONCE = 1000
 # PDFium must not be used by two threads at once.
 _LOCK = threading.Lock()
 
@@ -59,7 +58,17 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
     flow = layout.flow(kept)
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
     removed = sum(map(len, pages)) - sum(map(len, kept))
-    return Parsed(flow.text, flow.pages, headings, "application/pdf", recognised, unread, removed)
+    asked = ocr.find() if recognised or unread else None
+    return Parsed(
+        flow.text,
+        flow.pages,
+        headings,
+        "application/pdf",
+        recognised,
+        unread,
+        removed,
+        asked.identity if asked else "",
+    )
 
 
 def _check_for_text(
@@ -123,15 +132,18 @@ def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
     place_of, box_of = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetLooseCharBox
     found = []
     start = 0
-    for text in words.get_text_range().split("\r\n"):
-        # PDFium counts UTF-16 units.
-        units = len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
+    whole = words.get_text_range()
+    # Where the text leaves nothing out, characters and places in it have the same numbers.
+    same = _units(whole) == len(whole) == words.count_chars()
+    for text in whole.split("\r\n"):
+        units = len(text) if same else _units(text)
         if inner := text.strip():
             before = len(text) - len(text.lstrip())
             after = len(text) - before - len(inner)
             # Blanks are one unit each, so that only the inner part can have more.
-            first = max(place_of(handle, start + before), 0)
-            last = max(place_of(handle, start + units - after - 1), 0)
+            first, last = start + before, start + units - after - 1
+            if not same:
+                first, last = max(place_of(handle, first), 0), max(place_of(handle, last), 0)
             pdfium.FPDFText_GetMatrix(handle, first, matrix)
             scale = math.hypot(matrix.b, matrix.d) or 1.0
             size = scale * pdfium.FPDFText_GetFontSize(handle, first)
@@ -142,9 +154,14 @@ def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
             found.append(line)
         start += units + 2
     if drawn := strokes.of(page):
-        found = ruled.with_tables(found, drawn, partial(strokes.words_in, words))
+        found = ruled.with_tables(found, drawn, strokes.words_in(words))
     words.close()
     return found
+
+
+def _units(text: str) -> int:
+    """The length of a text as PDFium counts it: in units of UTF-16."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
 
 
 def _bookmarks(document: "pypdfium2.PdfDocument") -> Iterator[outline.Bookmark]:
