@@ -144,7 +144,10 @@ class LineLog:
 
     def append(self, *records: Any) -> None:
         """Write the records as whole lines; raises OSError, having written none of them."""
-        lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+        self.append_lines("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+
+    def append_lines(self, lines: str) -> None:
+        """As append, for records that are lines of JSON already, each with its newline."""
         size = os.fstat(self._handle).st_size
         rest = memoryview(lines.encode("utf-8"))
         try:

@@ -24,6 +24,7 @@ class Settings(Options):
     openrouter_url: str = "https://openrouter.ai/api/v1"
     # Such as postgresql://lab@db.example.org/corpus; the password is kept as a secret.
     shared_corpus: str = ""
+    openai_compatible_url: str = "http://127.0.0.1:8080/v1"
     force_cpu: bool = False
     threads: int = Field(default=0, ge=0, le=256)
     # Options of a training and their values; `training.defaults` checks what is set here.

@@ -1,12 +1,12 @@
 """One job asked until it has a usable answer: which failure deserves how much patience."""
 
-import asyncio
-import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from custom_ai.datasets.budget import Budget
 from custom_ai.datasets.checks import parse_pairs
+from custom_ai.datasets.pace import Pace
 from custom_ai.providers.provider import (
     BadOutput,
     JobFatal,
@@ -14,6 +14,7 @@ from custom_ai.providers.provider import (
     Request,
     RunFatal,
     Session,
+    TooLong,
     Transient,
     Usage,
 )
@@ -27,7 +28,7 @@ class Patience:
 
     retries: after failures of the server or the network. delay: seconds before the first of them;
     it doubles each time. bad_outputs: how many useless answers are asked anew. longest_wait:
-    seconds that one job waits, all in all, before the run stops.
+    seconds that one job waits because it was told to, all in all, before the run stops.
     """
 
     retries: int = 3
@@ -37,64 +38,85 @@ class Patience:
 
 
 class GivenUp(Exception):
-    """No usable answer. alive: the server works and this job is at fault."""
+    """No usable answer, and the job is at fault. too_long: a shorter passage may have one."""
 
-    def __init__(self, reason: str, alive: bool) -> None:
+    def __init__(self, reason: str, too_long: bool = False) -> None:
         super().__init__(reason)
-        self.alive = alive
-
-
-class Leaving(Exception):
-    """Somebody asked to stop while the job was waiting; it stays to be asked."""
+        self.too_long = too_long
 
 
 class Asker:
-    """Asks one model; `requests` counts what went out, setting `leaving` ends all waiting."""
+    """Asks one model. `requests` counts what went out."""
 
-    def __init__(self, session: Session, patience: Patience) -> None:
+    def __init__(self, session: Session, pace: Pace, budget: Budget, patience: Patience) -> None:
         self.requests = 0
-        self.leaving = asyncio.Event()
         self._session = session
+        self._pace = pace
+        self._budget = budget
         self._patience = patience
 
     async def ask(
-        self, request: Request, count: int, wasted: Callable[[Usage, str], None]
+        self, request: Request, count: int, wasted: Callable[[Usage, str], Awaitable[None]]
     ) -> Reply:
         """A reply that holds up to `count` pairs in good form.
 
         wasted: called with the price of each answer that can't be used, and why not.
-        Raises RunFatal, GivenUp, or Leaving.
+        Raises RunFatal, GivenUp, Leaving or OverBudget.
         """
         failures = limits = bad = 0
         waited = 0.0
+        answers, outages = self._pace.answers, self._pace.outages
         while True:
             try:
                 return await self._once(request, count)
             except JobFatal as error:
-                raise GivenUp(str(error), alive=True) from error
+                raise GivenUp(str(error), isinstance(error, TooLong)) from error
             except BadOutput as error:
-                wasted(error.usage, str(error))
+                await wasted(error.usage, str(error))
                 bad += 1
                 if bad > self._patience.bad_outputs:
-                    raise GivenUp(str(error), alive=True) from error
+                    raise GivenUp(str(error)) from error
                 request = _varied(request, str(error))
+                continue
             except Transient as error:
-                # A rate limit says "later", not "no": it does not use up the retries.
-                limits += error.rate_limited
-                failures += not error.rate_limited
-                if failures > self._patience.retries:
-                    raise error.down or GivenUp(str(error), alive=False) from error
-                pause = self._pause(error, limits if error.rate_limited else failures)
-                waited += pause
-                if waited > self._patience.longest_wait:
-                    raise RunFatal("datasets.rate_limited", seconds=round(pause)) from error
-                await self._wait(pause)
+                if error.rate_limited:
+                    # A rate limit says "later", not "no": it does not use up the retries.
+                    limits += 1
+                    pause = self._pause(error, limits)
+                    waited += pause
+                    if waited > self._patience.longest_wait:
+                        raise RunFatal("datasets.rate_limited", seconds=round(pause)) from error
+                else:
+                    if self._pace.outages > outages:
+                        # What failed while the server was gone was not this job's fault.
+                        answers, outages, failures = self._pace.answers, self._pace.outages, 0
+                    failures += not self._pace.down
+                    if failures > self._patience.retries:
+                        if self._pace.answers > answers:
+                            # Others were answered meanwhile: it is this job that can't be.
+                            raise GivenUp(str(error)) from error
+                        self._pace.doubt(error)
+                    pause = self._pause(error, failures)
+            await self._pace.rest(pause)
 
     async def _once(self, request: Request, count: int) -> Reply:
-        if self.leaving.is_set():
-            raise Leaving
-        self.requests += 1
-        reply = await self._session.answer(request)
+        """One request in its turn; the pace hears what became of it."""
+        await self._pace.enter()
+        try:
+            with self._budget.aside(request):
+                reply = await self._answer(request)
+        except (JobFatal, BadOutput):
+            self._pace.answered()
+            raise
+        except Transient as error:
+            if error.rate_limited:
+                self._pace.refused(error.after)
+            else:
+                self._pace.failed(error)
+            raise
+        finally:
+            self._pace.leave()
+        self._pace.answered()
         if reply.finish_reason == "length":
             # A repaired half answer would teach half sentences.
             raise BadOutput("cut off", reply.usage)
@@ -104,14 +126,20 @@ class Asker:
             raise BadOutput(str(error), reply.usage) from error
         return reply
 
+    async def _answer(self, request: Request) -> Reply:
+        self.requests += 1
+        try:
+            reply = await self._session.answer(request)
+        except BadOutput as error:
+            self._budget.pay(error.usage)
+            raise
+        self._budget.pay(reply.usage)
+        return reply
+
     def _pause(self, error: Transient, failures: int) -> float:
-        delay = min(MAX_DELAY, self._patience.delay * 2.0 ** (failures - 1))
+        delay = min(MAX_DELAY, self._patience.delay * 2.0 ** min(max(failures - 1, 0), 10))
         # Spread, so that requests that failed together do not come back together.
         return max(error.after or 0.0, delay) * random.uniform(1.0, 1.2)
-
-    async def _wait(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.leaving.wait(), seconds)
 
 
 def _varied(request: Request, reason: str) -> Request:

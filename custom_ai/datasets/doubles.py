@@ -26,7 +26,7 @@ class Doubles:
 
     def __init__(self) -> None:
         self._pairs: list[tuple[str, array[int], str]] = []
-        self._with_piece = [array("I") for _ in range(_BUCKETS)]
+        self._with_piece: dict[int, array[int]] = {}
         self._frequency = array("I", bytes(4 * _BUCKETS))
 
     def look(self, pair: Pair) -> str:
@@ -60,7 +60,7 @@ class Doubles:
         shared = max(1, min(_SHARED, len(places) - missing))
         met: Counter[int] = Counter()
         for place in places[: missing + shared]:
-            met.update(self._with_piece[place])
+            met.update(self._with_piece.get(place, ()))
         return sorted(index for index, count in met.items() if count >= shared)
 
     def add(self, pair: Pair) -> None:
@@ -68,7 +68,7 @@ class Doubles:
         question = normal(pair.instruction)
         pieces = _pieces(question)
         for bucket in {piece % _BUCKETS for piece in pieces}:
-            self._with_piece[bucket].append(len(self._pairs))
+            self._with_piece.setdefault(bucket, array("I")).append(len(self._pairs))
             self._frequency[bucket] += 1
         self._pairs.append((question, array("I", pieces), pair.output))
 
@@ -78,7 +78,7 @@ def _pieces(text: str) -> frozenset[int]:
     """The five-letter pieces of a text, as numbers."""
     letters = text.encode("utf-32-le")
     last = max(1, len(text) - 4)
-    return frozenset(zlib.crc32(letters[4 * i : 4 * i + 20]) for i in range(last))
+    return frozenset(map(zlib.crc32, [letters[i : i + 20] for i in range(0, 4 * last, 4)]))
 
 
 def _jaccard(one: frozenset[int], other: Collection[int]) -> float:

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from custom_ai.providers import sentences as reading
-from custom_ai.providers.provider import ProviderOptions, Reply, Request, Session, Usage
+from custom_ai.providers.provider import (
+    FREE,
+    Account,
+    ModelInfo,
+    ProviderOptions,
+    Reply,
+    Request,
+    Session,
+    Usage,
+)
 from custom_ai.providers.sentences import Block, Reading, Sentence
 
 MAX_ANSWER = 300
@@ -262,6 +271,7 @@ class _ExtractiveSession:
     """Answers from the passage of a request; its messages are for models that can read."""
 
     model = "extractive"
+    terms = FREE
 
     async def answer(self, request: Request) -> Reply:
         asked = request.passage
@@ -284,7 +294,7 @@ class _Extractive:
     name = "extractive"
     options = ProviderOptions
     default_concurrency = 1
-    needs_key = False
+    needs_key = takes_key = False
     local = True
 
     def unavailable(self) -> str | None:
@@ -293,6 +303,12 @@ class _Extractive:
     @asynccontextmanager
     async def open(self, options: ProviderOptions) -> AsyncIterator[Session]:
         yield _ExtractiveSession()
+
+    async def models(self, options: ProviderOptions) -> list[ModelInfo]:
+        return []
+
+    async def account(self, options: ProviderOptions) -> Account:
+        return Account()
 
 
 provider = _Extractive()

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -133,7 +133,7 @@ class Server:
 
     def _meaning(self, code: int, headers: dict[str, str], said: str) -> Exception:
         """The meaning of a status that is the same for every server."""
-        after = retry_after(headers.get("retry-after"))
+        after = wished_wait(headers)
         host = self.url.host or ""
         if code == 429:
             return Transient(f"429 {said}", after, rate_limited=True)
@@ -152,6 +152,16 @@ class Server:
         return RunFatal("providers.wrong_address", url=self.url, code=code, reason=said)
 
 
+async def at_once(reply: Awaitable[dict[str, Any]], server: Server) -> dict[str, Any]:
+    """A reply without which there is nothing more to do: every failure of it is a RunFatal."""
+    try:
+        return await reply
+    except Transient as error:
+        raise error.down or RunFatal("providers.failing", url=server.url, reason=error) from error
+    except JobFatal as error:
+        raise RunFatal("providers.failing", url=server.url, reason=error) from error
+
+
 def is_loopback(url: URL) -> bool:
     """Whether an address means this very machine."""
     host = (url.host or "").rstrip(".").lower()
@@ -161,6 +171,18 @@ def is_loopback(url: URL) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def wished_wait(headers: Mapping[str, str]) -> float | None:
+    """The seconds a server wants us to wait: Retry-After, or OpenRouter's X-RateLimit-Reset.
+
+    The latter is the moment, in milliseconds since 1970, at which more may be asked.
+    """
+    after = retry_after(headers.get("retry-after"))
+    reset = headers.get("x-ratelimit-reset", "")
+    if after is None and reset.isdecimal() and len(reset) < 16:
+        after = max(0.0, int(reset) / 1000 - datetime.now(UTC).timestamp())
+    return after
 
 
 def retry_after(value: str | None) -> float | None:

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import os
-import secrets
+import secrets as random_source
 import subprocess
 import tempfile
 import threading
@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from custom_ai import child
+from custom_ai import child, secrets
 from custom_ai.errors import UserError
 from custom_ai.hardware import threads_for
 
@@ -36,11 +36,27 @@ class LlamaProcess:
         self._path = path
         self._threads = threads
         self._log_file = log
-        self._key = secrets.token_urlsafe(32)
+        self._key = random_source.token_urlsafe(32)
         self._address: tuple[str, int] = ("", 0)
         self._resources = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, known once it was started: llama.cpp's own server on loopback."""
+        host, port = self._address
+        return f"http://{host}:{port}"
+
+    @property
+    def key(self) -> secrets.Secret:
+        """What requests must carry, so that no other program of this machine can ask."""
+        return secrets.Secret(self._key)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
         """End the child process and give back what it held."""

@@ -1,19 +1,36 @@
 """A GGUF file that answers: the real llama.cpp, in a child process whose crash can't reach us."""
 
+import asyncio
 import importlib.util
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from custom_ai.errors import UserError
+from custom_ai.providers.chat_completions import ChatSession, explain
 from custom_ai.providers.gguf_header import read_header
+from custom_ai.providers.http import Server
 from custom_ai.providers.llama_process import LlamaProcess
+from custom_ai.providers.provider import (
+    FREE,
+    Account,
+    ModelInfo,
+    ProviderOptions,
+    Reply,
+    Request,
+    RunFatal,
+    Session,
+    Transient,
+)
 from custom_ai.texts import t
 
 Message = dict[str, str]
+
+# A passage with its question takes about 1000 tokens, its answer up to 2000.
+GENERATION_CONTEXT = 8192
 
 # llama.cpp's own sign for "draw anew each time".
 ANY_SEED = -1
@@ -178,3 +195,73 @@ class LlamaCpp:
         """Answer a dialogue with the model's own chat template; the rest as in `complete`."""
         prompt = self.tokenize(self.render(messages))
         return self.complete(prompt, max_tokens, temperature, seed, tell, should_stop)
+
+
+class _LocalOptions(ProviderOptions):
+    # On a processor without a graphics card an answer may take many minutes.
+    timeout: float = 1800
+
+
+class _Local:
+    """The same as a provider of samples. Its model is the path of a GGUF file."""
+
+    name = "local"
+    options: type[ProviderOptions] = _LocalOptions
+    default_concurrency = 1
+    needs_key = takes_key = False
+    local = True
+
+    def unavailable(self) -> str | None:
+        return unavailable()
+
+    @asynccontextmanager
+    async def open(self, options: ProviderOptions) -> AsyncIterator[Session]:
+        path = _gguf(options.model)
+        context = min(GENERATION_CONTEXT, read_header(path).context_length or GENERATION_CONTEXT)
+        llama = LlamaProcess(path, 0, None)
+        try:
+            # Loading a model takes seconds, in which others must be heard.
+            await asyncio.to_thread(llama.start, context)
+            down = RunFatal("providers.local_died", file=path.name)
+            url = f"{llama.url}/v1"
+            async with Server(url, options.timeout, down, explain, llama.key) as server:
+                yield _LocalSession(ChatSession(server, path.name, FREE, {}), llama, down)
+        finally:
+            await asyncio.to_thread(llama.close)
+
+    async def models(self, options: ProviderOptions) -> list[ModelInfo]:
+        return []
+
+    async def account(self, options: ProviderOptions) -> Account:
+        """Nothing but that the file is there, and one."""
+        read_header(_gguf(options.model))
+        return Account()
+
+
+class _LocalSession:
+    terms = FREE
+
+    def __init__(self, chat: ChatSession, llama: LlamaProcess, died: RunFatal) -> None:
+        self.model = chat.model
+        self._chat = chat
+        self._llama = llama
+        self._died = died
+
+    async def answer(self, request: Request) -> Reply:
+        try:
+            return await self._chat.answer(request)
+        except Transient as error:
+            if self._llama.alive:
+                raise
+            # Nobody starts it again, so there is nothing to wait for.
+            raise self._died from error
+
+
+def _gguf(model: str) -> Path:
+    path = Path(model).expanduser()
+    if not model or not path.is_file():
+        raise RunFatal("providers.local_no_file", file=model or "–")
+    return path
+
+
+provider = _Local()

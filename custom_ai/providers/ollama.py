@@ -3,20 +3,25 @@
 Its OpenAI-compatible interface can't set the size of the context and cuts long texts in silence.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from custom_ai import settings
-from custom_ai.providers.http import Server, count_of, object_of, text_of
+from custom_ai.providers import ollama_list
+from custom_ai.providers.http import Server, at_once, count_of, object_of, text_of
 from custom_ai.providers.provider import (
+    FREE,
+    Account,
     BadOutput,
-    JobFatal,
+    ModelInfo,
+    Price,
     ProviderOptions,
     Reply,
     Request,
     RunFatal,
     Session,
+    TooLong,
     Transient,
     Usage,
 )
@@ -26,6 +31,8 @@ KEEP_ALIVE = "10m"
 # German takes about three characters a token; two leaves room for names and tables.
 CHARACTERS_PER_TOKEN = 2
 CONTEXT_STEP = 2048
+# Seconds that its list of models may take.
+PATIENCE_SECONDS = 5.0
 
 
 class _OllamaOptions(ProviderOptions):
@@ -38,7 +45,7 @@ class _Ollama:
     options: type[ProviderOptions] = _OllamaOptions
     # Ollama works on one request at a time unless told otherwise; more would only wait in line.
     default_concurrency = 1
-    needs_key = False
+    needs_key = takes_key = False
     local = True
 
     def unavailable(self) -> str | None:
@@ -46,23 +53,37 @@ class _Ollama:
 
     @asynccontextmanager
     async def open(self, options: ProviderOptions) -> AsyncIterator[Session]:
-        url = options.base_url or settings.load().ollama_url
+        url = _url(options)
         down = RunFatal("providers.ollama_not_running", url=url)
 
         def explain(code: int, _: dict[str, Any], said: str) -> Exception | None:
             return _explain(code, said, options.model)
 
         async with Server(url, options.timeout, down, explain) as server:
-            tags = (await _now(server.get("api/tags"), url)).get("models")
+            tags = (await at_once(server.get("api/tags"), server)).get("models")
             if not isinstance(tags, list):
                 raise RunFatal("providers.not_ollama", url=url)
             installed = [text_of(object_of(model).get("name")) for model in tags]
             model = _choose(options.model, installed)
-            about = await _now(server.post("api/show", {"model": model}), url)
+            about = await at_once(server.post("api/show", {"model": model}), server)
             yield _OllamaSession(server, model, about)
+
+    async def models(self, options: ProviderOptions) -> list[ModelInfo]:
+        found = (await ollama_list.ask(_url(options), PATIENCE_SECONDS)).models
+        return [ModelInfo(model.name, price=Price(), size=model.size) for model in found]
+
+    async def account(self, options: ProviderOptions) -> Account:
+        """Nothing but that Ollama is there."""
+        return Account((await ollama_list.ask(_url(options), PATIENCE_SECONDS)).version)
+
+
+def _url(options: ProviderOptions) -> str:
+    return options.base_url or settings.load().ollama_url
 
 
 class _OllamaSession:
+    terms = FREE
+
     def __init__(self, server: Server, model: str, about: dict[str, Any]) -> None:
         self._server = server
         self.model = model
@@ -94,7 +115,7 @@ class _OllamaSession:
         characters = sum(len(message.content) for message in request.messages)
         needed = characters // CHARACTERS_PER_TOKEN + request.max_tokens
         if self._longest and needed > self._longest:
-            raise JobFatal(f"{needed} tokens are more than {self.model} can read ({self._longest})")
+            raise TooLong(f"{needed} tokens are more than {self.model} can read ({self._longest})")
         steps = -(-needed // CONTEXT_STEP)
         self._context = max(self._context, steps * CONTEXT_STEP)
         return min(self._context, self._longest or self._context)
@@ -118,16 +139,6 @@ class _OllamaSession:
             # Models that can't think answer this key with an error.
             body["think"] = False
         return body
-
-
-async def _now(reply: Awaitable[dict[str, Any]], url: str) -> dict[str, Any]:
-    """Await a reply without which there is no session."""
-    try:
-        return await reply
-    except Transient as error:
-        raise error.down or RunFatal("providers.failing", url=url, reason=error) from error
-    except JobFatal as error:
-        raise RunFatal("providers.failing", url=url, reason=error) from error
 
 
 def _choose(model: str, installed: list[str]) -> str:

@@ -80,12 +80,84 @@ class Reply:
     usage: Usage
 
 
+@dataclass(frozen=True)
+class Price:
+    """What a model costs: US dollars per token read and per token written, and per request."""
+
+    prompt: Decimal = Decimal(0)
+    completion: Decimal = Decimal(0)
+    request: Decimal = Decimal(0)
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+        """What one request of that size costs."""
+        return (
+            self.request + self.prompt * prompt_tokens + self.completion * completion_tokens
+        ).normalize()
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model a provider offers.
+
+    context: the longest dialogue in tokens, 0 where nobody says. price: None where nobody says.
+    schemas: whether it can be held to a JSON schema; None where nobody says. size: bytes of its
+    weights on this machine or the server's, 0 where nobody says. expires: the day it is taken
+    away, empty for never.
+    """
+
+    name: str
+    title: str = ""
+    context: int = 0
+    price: Price | None = None
+    schemas: bool | None = None
+    size: int = 0
+    expires: str = ""
+
+    @property
+    def free(self) -> bool:
+        """Whether it is known to cost nothing."""
+        return self.price == Price()
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a provider says about the account behind a key; None: it does not say, or no limit.
+
+    credit: US dollars left. free_left, free_limit: requests to free models, of this day.
+    """
+
+    label: str = ""
+    credit: Decimal | None = None
+    free_left: int | None = None
+    free_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms a session's model answers.
+
+    price: None where it is unknown. per_minute: how many requests a minute are allowed, 0 for as
+    many as it can take. by_day: the account may make only so many requests a day.
+    """
+
+    price: Price | None = None
+    per_minute: int = 0
+    by_day: bool = False
+
+
+FREE = Terms(Price())
+
+
 class RunFatal(UserError):
     """No request of this run can succeed (wrong key, no credit, unknown model, no server)."""
 
 
 class JobFatal(Exception):
     """This one request can't succeed, others may (too long, refused by moderation)."""
+
+
+class TooLong(JobFatal):
+    """The request is longer than the model's context; a shorter one may succeed."""
 
 
 class Transient(Exception):
@@ -134,18 +206,28 @@ class Session(Protocol):
         """The model's full name."""
         ...
 
+    @property
+    def terms(self) -> Terms:
+        """What it costs, and how much may be asked."""
+        ...
+
     async def answer(self, request: Request) -> Reply:
         """Answer, or raise RunFatal, JobFatal, Transient or BadOutput."""
         ...
 
 
 class Provider(Protocol):
-    """The object `provider` of each file."""
+    """The object `provider` of each file.
+
+    needs_key: nothing can be asked without a key. takes_key: one may be kept for it. local: no
+    document leaves this machine, as long as the address is one of it.
+    """
 
     name: str
     options: type[ProviderOptions]
     default_concurrency: int
     needs_key: bool
+    takes_key: bool
     local: bool
 
     def unavailable(self) -> str | None:
@@ -157,6 +239,14 @@ class Provider(Protocol):
 
     def open(self, options: ProviderOptions) -> AbstractAsyncContextManager[Session]:
         """A session; entering it raises RunFatal when the server or the model is not there."""
+        ...
+
+    async def models(self, options: ProviderOptions) -> list[ModelInfo]:
+        """The models it offers, by name. Raises UserError when it can't be asked."""
+        ...
+
+    async def account(self, options: ProviderOptions) -> Account:
+        """Whether server and key are good, at no cost. Raises UserError when they are not."""
         ...
 
 

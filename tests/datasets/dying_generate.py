@@ -1,6 +1,6 @@
 """Run by the tests in a process without threads: generate that dies, or runs out of disk.
 
-    python dying_generate.py kill|full BASE_URL TEMPLATE_PROJECT SCRATCH
+    python dying_generate.py kill|full|random BASE_URL TEMPLATE_PROJECT SCRATCH [TRIALS]
 
 Each trial works on a copy of the template in a child of its own: first with the fault, then
 without. Prints one JSON line a trial.
@@ -8,10 +8,12 @@ without. Prints one JSON line a trial.
 
 import json
 import os
+import random
 import resource
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,17 @@ MODES = ("before", "torn", "after")
 CONCURRENCY = 3
 
 
-def run(project: Project, url: str, on_event: Any = lambda _: None) -> None:
+def run(
+    project: Project, url: str, on_event: Any = lambda _: None, concurrency: int = CONCURRENCY
+) -> None:
     options = GenerateOptions(
-        count=24, model="maker/model", base_url=url, concurrency=CONCURRENCY, retry_delay=0.01
+        count=24,
+        model="maker/model",
+        base_url=url,
+        concurrency=concurrency,
+        retry_delay=0.01,
+        pairs_per_request=4,
+        wait_for_server=0,
     )
     generate(project, "openrouter", options, Step(project.folder, on_event, lambda: None))
 
@@ -65,6 +75,16 @@ def die_at(number: int, mode: str) -> None:
     os.write = write
 
 
+def die_after(seconds: float) -> None:
+    """This process is killed from outside so many seconds from now, wherever it is then."""
+    if os.fork() == 0:
+        time.sleep(seconds)
+        # Also when the parent is done meanwhile: its number is not given away before it is waited
+        # for, and a kill of a process that has ended does nothing.
+        os.kill(os.getppid(), signal.SIGKILL) if os.getppid() != 1 else None
+        os._exit(0)
+
+
 def fill_disk(project: Project, room: int) -> Any:
     """An event handler that lets files grow by `room` bytes, from the first event on."""
 
@@ -76,11 +96,13 @@ def fill_disk(project: Project, room: int) -> Any:
     return on_event
 
 
-def main(kind: str, url: str, template: Path, scratch: Path) -> None:
+def main(kind: str, url: str, template: Path, scratch: Path, count: int = 0) -> None:
     find("openrouter")
     trials: list[tuple[str, int]]
     if kind == "kill":
         trials = [(mode, number) for number in range(1, 40) for mode in MODES]
+    elif kind == "random":
+        trials = [("random", number) for number in range(count)]
     else:
         trials = [("full", room) for room in range(0, 9000, 700)]
     for mode, number in trials:
@@ -88,20 +110,25 @@ def main(kind: str, url: str, template: Path, scratch: Path) -> None:
         shutil.copytree(template, project.folder)
 
         def fail(project: Project = project, mode: str = mode, number: int = number) -> None:
-            if mode == "full":
+            if mode == "random":
+                die_after(random.Random(number).uniform(0.02, 0.5))
+                run(project, url)
+            elif mode == "full":
                 run(project, url, fill_disk(project, number))
             else:
                 die_at(number, mode)
-                run(project, url)
+                # One at a time, so that each answer is a write of its own.
+                run(project, url, concurrency=1)
 
         first = in_child(fail)
-        journal = project.journal.read_bytes()
+        # Killed very early, there is none yet.
+        journal = project.journal.read_bytes() if project.journal.exists() else b""
         second = in_child(lambda project=project: run(project, url))
         shown = {"mode": mode, "number": number, "first": first, "second": second}
         print(json.dumps({**shown, "journal": journal.decode("utf-8", "replace")}), flush=True)
-        if first == 0:
+        if first == 0 and mode != "random":
             break
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))

@@ -12,16 +12,20 @@ from typing import Any
 
 import pytest
 
-from custom_ai.datasets import generate as generation
+from custom_ai.datasets import generation
+from custom_ai.datasets import pace as paces
+from custom_ai.datasets.checks import parse_pairs
 from custom_ai.datasets.generate import Generated, GenerateOptions, generate
-from custom_ai.datasets.journal import read
+from custom_ai.datasets.journal import Journal, read
+from custom_ai.datasets.plan import make_plan
 from custom_ai.datasets.sample import Sample, read_samples
+from custom_ai.documents.store import open_store
 from custom_ai.errors import Stopped, UserError
 from custom_ai.projects.database import connect
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import RunFatal
 from tests.datasets.corpus import Watch, add_document, make_project, prose
-from tests.providers.fault_server import KEY, PASSING, FaultServer
+from tests.providers.fault_server import KEY, PASSING, SURVIVABLE, FaultServer
 
 PROGRAM = Path(__file__).with_name("dying_generate.py")
 ROOT = Path(__file__).parents[2]
@@ -41,7 +45,14 @@ def _generate(
     project: Project, server: FaultServer | str, watch: Watch | None = None, **options: Any
 ) -> Generated:
     url = server if isinstance(server, str) else server.openrouter
-    values = {"count": 24, "model": "maker/model", "base_url": url, "retry_delay": 0.005}
+    values = {
+        "count": 24,
+        "model": "maker/model",
+        "base_url": url,
+        "retry_delay": 0.005,
+        "pairs_per_request": 4,
+        "wait_for_server": 0,
+    }
     step = (watch or Watch(project.folder)).step
     return generate(project, "openrouter", GenerateOptions.parse({**values, **options}), step)
 
@@ -159,6 +170,81 @@ def test_with_many_faults_every_sample_still_arrives_once(project: Project, seed
     assert done.cost == pytest.approx(0.0001 * paid)
 
 
+def test_with_more_than_thirty_kinds_of_faults_every_job_ends_with_a_reason_and_all_is_counted(
+    project: Project,
+) -> None:
+    with FaultServer(faults=SURVIVABLE, share=0.4, seed=1, hang=0.2) as server:
+        done = _generate(
+            project, server, concurrency=20, count=150, pairs_per_request=1, wait_for_server=60
+        )
+    assert len(set(server.served) - {""}) >= 30
+    contents = read(project.journal)
+    ended = [*contents.of("answer"), *contents.of("given_up")]
+    assert len({record["id"] for record in ended}) == len(ended)
+    assert all(record["reason"] for record in contents.of("given_up"))
+    assert all(record["reason"] for record in contents.of("attempt"))
+    assert done.requests == server.total
+    paid = [r for r in contents.records if "usage" in r and r["usage"]["cost"] != "0"]
+    served = ("", "prose", "cut", "empty_content", "refusal", "no_pairs", "wrong_pairs",
+              "surrogates")  # fmt: skip
+    assert len(paid) == sum(server.served[fault] for fault in served)
+    judged = done.accepted + done.quarantined + done.rejected
+    assert judged == sum(len(parse_pairs(r["text"], 1)) for r in contents.of("answer"))
+
+
+def test_a_run_waits_for_a_server_that_is_gone_and_gives_nothing_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paces, "PROBES", (0.1,))
+    watch = Watch(project.folder)
+    with FaultServer(delay=0.02) as server:
+        port = server.port
+        back: list[FaultServer] = []
+
+        def vanish() -> None:
+            if server.answered.total() == 3:
+                threading.Thread(target=come_back).start()
+
+        def come_back() -> None:
+            server.stop()
+            time.sleep(1.0)
+            back.append(FaultServer(port=port).__enter__())
+
+        server.on_answer = vanish
+        done = _generate(project, server, watch, concurrency=2, wait_for_server=60)
+    back[0].stop()
+    codes = [event["code"] for event in watch.of("warning")]
+    assert codes == ["datasets.server_gone", "datasets.server_back"]
+    assert (done.accepted, done.given_up) == (24, 0)
+    assert len({sample.instruction for sample in _samples(project)}) == 24
+
+
+def test_a_chunk_that_is_too_long_for_the_model_is_asked_about_in_halves(project: Project) -> None:
+    with FaultServer() as server:
+        with open_store(project) as store:
+            plan = make_plan(store, Journal(project.journal), 0)
+        server.too_long = 500
+        done = _generate(project, server, count=40)
+        longest = max(len(passage) for passage in server.answered)
+        assert longest <= 500 < max(len(question.chunk.text) for question in plan)
+        assert (done.accepted, done.given_up) == (40, 0)
+        # What was learned about the halves is known again, and none is asked the same twice.
+        asked = server.answered.copy()
+        more = _generate(project, server, count=60)
+        assert more.accepted >= 40
+    assert len({sample.instruction for sample in _samples(project)}) == more.accepted
+    assert asked.total() < server.answered.total()
+
+
+def test_a_short_chunk_that_is_too_long_is_given_up_with_its_reason(project: Project) -> None:
+    with FaultServer() as server:
+        server.always = "400_context"
+        with pytest.raises(RunFatal):
+            _generate(project, server)
+    given_up = list(read(project.journal).of("given_up"))
+    assert given_up and all("context" in record["reason"] for record in given_up)
+
+
 def test_what_was_paid_for_and_is_useless_is_written_down(project: Project) -> None:
     with FaultServer(("prose", "cut", "refusal")) as server:
         _generate(project, server, concurrency=1, count=12)
@@ -247,8 +333,12 @@ def test_a_server_that_only_fails_stops_the_run_and_nothing_is_given_up(project:
 
 def test_a_job_that_breaks_the_server_is_given_up_once_others_work(project: Project) -> None:
     watch = Watch(project.folder)
-    with FaultServer(("500", "500")) as server:
+    with FaultServer() as server:
+        with open_store(project) as store:
+            first = make_plan(store, Journal(project.journal), 0)[0]
+        server.breaking = first.chunk.text.strip()
         done = _generate(project, server, watch, concurrency=1, retries=1)
+        assert server.requests[server.breaking] == 2
     assert (done.accepted, done.given_up) == (24, 1)
     assert [event["code"] for event in watch.of("warning")] == ["datasets.given_up"]
 
@@ -263,7 +353,7 @@ def test_a_model_that_never_gives_a_usable_answer_stops_the_run(project: Project
 
 
 def test_a_pause_keeps_what_is_under_way_and_the_next_call_continues(project: Project) -> None:
-    with FaultServer(delay=0.05) as server:
+    with FaultServer(delay=0.5) as server:
         watch = Watch(project.folder, wish=lambda: "pause" if server.answered.total() > 1 else None)
         with pytest.raises(Stopped) as caught:
             _generate(project, server, watch, concurrency=2)
@@ -300,11 +390,15 @@ def test_an_answer_that_does_not_come_can_not_hold_up_a_pause(
         assert _generate(project, server).accepted == 24
 
 
-def test_ollama_writes_samples_too(project: Project) -> None:
-    with FaultServer() as server:
-        options = GenerateOptions(count=12, model="llama3.2", base_url=server.ollama)
+def test_ollama_writes_a_hundred_samples_too_whatever_fails() -> None:
+    project = make_project({f"{name}.txt": prose(seed, 64) for seed, name in enumerate("abcd")})
+    faults = (*PASSING, "not_done", "full_context")
+    with FaultServer(faults=tuple(set(faults) - {"no_choices"}), share=0.3) as server:
+        options = GenerateOptions(
+            count=100, model="llama3.2", base_url=server.ollama, retry_delay=0.005
+        )
         done = generate(project, "ollama", options, Watch(project.folder).step)
-    assert (done.accepted, done.cost) == (12, 0)
+    assert (done.accepted, done.cost, done.requests) == (100, 0, server.total)
     assert {sample.model for sample in _samples(project)} == {"llama3.2:latest"}
     assert server.most_under_way == 1
 
@@ -368,11 +462,11 @@ def test_the_key_is_nowhere_but_in_the_requests(project: Project, own_home: Path
 
 
 def _trials(
-    kind: str, project: Project, server: FaultServer, scratch: Path
+    kind: str, project: Project, server: FaultServer, scratch: Path, *more: str
 ) -> list[dict[str, Any]]:
     command = [sys.executable, str(PROGRAM), kind, server.openrouter]
     done = subprocess.run(
-        [*command, str(project.folder), str(scratch)],
+        [*command, str(project.folder), str(scratch), *more],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         timeout=120,
     )  # fmt: skip
@@ -390,8 +484,8 @@ def test_killed_at_every_write_of_the_journal_nothing_is_lost_or_doubled(
     killed = trials[:-1]
     assert {trial["first"] for trial in killed} == {-9}
     assert {trial["second"] for trial in trials} == {0}
-    # Each kill costs at most what was under way, three requests at once.
-    assert 6 * len(trials) <= requests <= 6 * len(trials) + 3 * len(killed)
+    # Each kill costs at most what was under way: one request, and one on its way to the disk.
+    assert 6 * len(trials) <= requests <= 6 * len(trials) + 2 * len(killed)
     whole = {sample.id for sample in _of(tmp_path, trials[-1])}
     assert len(whole) == 24
     for trial in killed:
@@ -402,6 +496,22 @@ def test_killed_at_every_write_of_the_journal_nothing_is_lost_or_doubled(
         acknowledged = [line for line in trial["journal"].splitlines(True) if line.endswith("\n")]
         kept = [json.loads(line)["id"] for line in acknowledged if '"answer"' in line]
         assert set(kept) <= contents.ids
+
+
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(
+    project: Project, tmp_path: Path
+) -> None:
+    with FaultServer(delay=0.03) as server:
+        trials = _trials("random", project, server, tmp_path, "12")
+    assert {trial["first"] for trial in trials} <= {-9, 0} and len(trials) == 12
+    assert sum(trial["first"] == -9 for trial in trials) >= 4
+    for trial in trials:
+        samples = _of(tmp_path, trial)
+        assert len({sample.id for sample in samples}) == len(samples) == 24
+        contents = read(tmp_path / f"{trial['mode']}-{trial['number']}/data/sft_journal.jsonl")
+        acknowledged = [line for line in trial["journal"].splitlines(True) if line.endswith("\n")]
+        kept = [json.loads(line)["id"] for line in acknowledged if '"answer"' in line]
+        assert set(kept) <= contents.ids and contents.ignored == 0
 
 
 def test_a_full_disk_leaves_the_journal_whole(project: Project, tmp_path: Path) -> None:

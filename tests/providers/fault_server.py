@@ -15,9 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import cache
 from typing import Any, Self
 
 from aiohttp import web
+
+from tests.providers.ollama_server import entry
 
 KEY = "sk-or-v1-planted0123456789abcdef"
 OLLAMA_MODELS = ("qwen3:4b", "llama3.2:latest", "thinker:latest")
@@ -43,6 +46,10 @@ STATUSES: dict[str, tuple[int, dict[str, str], Any]] = {
     "429_negative": (429, {"Retry-After": "-5"}, {"error": {"code": 429, "message": "slow"}}),
     "429_junk": (429, {"Retry-After": "soon"}, {"error": {"code": 429, "message": "slow"}}),
     "429_huge": (429, {"Retry-After": "86400"}, {"error": {"code": 429, "message": "tomorrow"}}),
+    "400_context": (
+        400, {}, {"error": {"code": 400, "message": "This endpoint's maximum context length is 4096"
+                  " tokens. However, you requested about 9000 tokens."}},
+    ),
     "500": (500, {}, {"error": {"code": 500, "message": "internal"}}),
     "502_html": (502, {"Content-Type": "text/html"}, "<html>Bad gateway</html>"),
     "503": (503, {}, {"error": {"code": 503, "message": "no provider"}}),
@@ -63,11 +70,39 @@ STATUSES: dict[str, tuple[int, dict[str, str], Any]] = {
     "redirect": (302, {"Location": "http://127.0.0.1:9/stolen"}, ""),
 }  # fmt: skip
 
+# Whatever can happen to a request, short of what ends a run.
+SURVIVABLE = (
+    "400", "403_moderation", "408", "409", "413", "422", "425", "429", "429_number",
+    "429_negative", "429_junk", "429_date", "429_reset", "500", "502_html", "503", "504",
+    "200_error", "200_rate_error", "200_text_error", "html", "empty", "list", "nan", "huge_number",
+    "deep", "no_choices", "wrong_types", "choice_error", "reset",
+    "reset_in_body", "short_body", "gzip_bomb", "huge_reply", "drip", "hang", "prose", "cut",
+    "empty_content", "refusal", "no_pairs", "wrong_pairs", "surrogates",
+)  # fmt: skip
+
 # What may happen to any request without ending the run, for mixed runs.
 PASSING = (
     "429", "429_number", "500", "502_html", "503", "200_error", "html", "empty", "no_choices",
     "reset", "reset_in_body", "short_body", "prose", "cut", "empty_content",
 )  # fmt: skip
+
+
+def openrouter_model(name: str, prompt: str, completion: str) -> dict[str, Any]:
+    """One entry of OpenRouter's list; prices are texts, in US dollars per token."""
+    return {
+        "id": name, "canonical_slug": name, "name": name.title(), "created": 1767225600,
+        "description": "", "context_length": 32768, "hugging_face_id": None,
+        "architecture": {"modality": "text->text", "tokenizer": "Other", "instruct_type": None},
+        "pricing": {
+            "prompt": prompt, "completion": completion, "request": "0", "image": "0",
+            "internal_reasoning": "0",
+        },
+        "top_provider": {
+            "context_length": 32768, "max_completion_tokens": 8192, "is_moderated": False,
+        },
+        "per_request_limits": None, "expiration_date": None,
+        "supported_parameters": ["max_tokens", "temperature", "structured_outputs"],
+    }  # fmt: skip
 
 
 class FaultServer:
@@ -81,11 +116,18 @@ class FaultServer:
         share: float = 0.0,
         seed: int = 0,
         delay: float = 0.0,
+        hang: float = 10.0,
+        port: int = 0,
     ) -> None:
         self.script = list(script)
         self.faults = faults
         self.share = share
         self.delay = delay
+        self.hang = hang
+        self.held = 0.0
+        self.port = port
+        # Passages with more characters do not fit into the model's context.
+        self.too_long: int | None = None
         self.requests: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
@@ -93,8 +135,18 @@ class FaultServer:
         self.keys: set[str] = set()
         self.under_way = self.most_under_way = 0
         self.always = ""
+        # A passage that breaks the server each time it is asked about.
+        self.breaking: str | None = None
+        # What GET /models and GET /key say.
+        self.models: list[dict[str, Any]] = [openrouter_model("maker/model", "0", "0")]
+        self.account: dict[str, Any] = {
+            "label": "sk-or-v1-pla...def", "limit": None, "limit_remaining": None, "usage": 0.25,
+            "usage_daily": 0.1, "is_free_tier": True,
+            "free_model_daily_requests": {"limit": 50, "used": 8, "remaining": 42},
+        }  # fmt: skip
         self.on_answer: Callable[[], None] = lambda: None
         self._random = random.Random(seed)
+        self._deck: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -131,19 +183,35 @@ class FaultServer:
         app.router.add_post("/api/v1/chat/completions", self._openrouter)
         app.router.add_post("/api/chat", self._ollama)
         app.router.add_get("/api/tags", self._tags)
+        app.router.add_get("/api/version", self._version)
+        app.router.add_get("/api/v1/models", self._models)
+        app.router.add_get("/api/v1/key", self._about_key)
         app.router.add_post("/api/show", self._show)
         runner = web.AppRunner(app, shutdown_timeout=0)
         self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self.port)
         self._loop.run_until_complete(site.start())
-        self.port: int = runner.addresses[0][1]
+        self.port = runner.addresses[0][1]
         self._ready.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
 
     async def _tags(self, _: web.Request) -> web.Response:
-        return web.json_response({"models": [{"name": name} for name in OLLAMA_MODELS]})
+        return web.json_response({"models": [entry(name) for name in OLLAMA_MODELS]})
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.json_response({"version": "0.32.3"})
+
+    async def _models(self, _: web.Request) -> web.Response:
+        return web.json_response({"data": self.models})
+
+    async def _about_key(self, request: web.Request) -> web.Response:
+        self.keys.add(request.headers.get("Authorization", ""))
+        if self.script:
+            status, headers, body = STATUSES[self.script.pop(0)]
+            return web.json_response(body, status=status, headers=headers)
+        return web.json_response({"data": self.account})
 
     async def _show(self, request: web.Request) -> web.Response:
         thinks = (await request.json())["model"].startswith("thinker")
@@ -157,19 +225,36 @@ class FaultServer:
     async def _openrouter(self, request: web.Request) -> web.StreamResponse:
         def reply(text: str, cut: bool) -> dict[str, Any]:
             return {
-                "model": "maker/model-2026",
-                "choices": [
-                    {"message": {"content": text}, "finish_reason": "length" if cut else "stop"}
-                ],
-                "usage": {"prompt_tokens": 300, "completion_tokens": 80, "cost": 0.0001},
-            }
+                "id": "gen-1767225600-x", "object": "chat.completion", "created": 1767225600,
+                "provider": "Somebody", "model": "maker/model-2026",
+                "choices": [{
+                    "index": 0, "finish_reason": "length" if cut else "stop",
+                    "native_finish_reason": "stop", "logprobs": None,
+                    "message": {
+                        "role": "assistant", "content": text, "refusal": None, "reasoning": None,
+                    },
+                }],
+                "usage": {
+                    "prompt_tokens": 300, "completion_tokens": 80, "total_tokens": 380,
+                    "cost": 0.0001, "is_byok": False,
+                    "cost_details": {"upstream_inference_cost": None},
+                    "prompt_tokens_details": {"cached_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 0},
+                },
+            }  # fmt: skip
 
         return await self._handle(request, reply)
 
     async def _ollama(self, request: web.Request) -> web.StreamResponse:
         def reply(text: str, cut: bool) -> dict[str, Any]:
             return {
+                "model": "qwen3:4b",
+                "created_at": "2026-11-01T10:00:00.000000000Z",
                 "message": {"role": "assistant", "content": text},
+                "total_duration": 900_000_000,
+                "load_duration": 90_000_000,
+                "prompt_eval_duration": 10_000_000,
+                "eval_duration": 800_000_000,
                 "done": True,
                 "done_reason": "length" if cut else "stop",
                 "prompt_eval_count": 300,
@@ -189,9 +274,12 @@ class FaultServer:
         self.requests[passage] += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
+        began = time.monotonic()
         try:
             await asyncio.sleep(self.delay * self._random.uniform(0.5, 1.5))
-            fault = self._next_fault()
+            fault = "500" if passage == self.breaking else self._next_fault()
+            if self.too_long and len(passage) > self.too_long:
+                fault = "400_context"
             self.served[fault] += 1
             if fault:
                 return await self._fail(request, fault, reply)
@@ -200,17 +288,25 @@ class FaultServer:
             return web.json_response(reply(_answer(asked, passage), False))
         finally:
             self.under_way -= 1
+            self.held += time.monotonic() - began
 
     def _next_fault(self) -> str:
         if self.script:
             return self.script.pop(0)
         if self.always:
             return self.always
-        return self._random.choice(self.faults) if self._random.random() < self.share else ""
+        if self._random.random() >= self.share:
+            return ""
+        # Like cards: every kind comes before one comes again.
+        self._deck = self._deck or self._random.sample(self.faults, len(self.faults))
+        return self._deck.pop()
 
     async def _fail(
         self, request: web.Request, fault: str, reply: Callable[[str, bool], dict[str, Any]]
     ) -> web.StreamResponse:
+        if fault == "429_reset":
+            headers = {"X-RateLimit-Reset": str(int(1000 * time.time() + 200))}
+            return web.json_response({"error": {"code": 429}}, status=429, headers=headers)
         if fault == "429_date":
             headers = {"Retry-After": formatdate(time.time() + 1, usegmt=True)}
             return web.json_response({"error": {"code": 429}}, status=429, headers=headers)
@@ -253,22 +349,28 @@ class FaultServer:
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
             if fault == "gzip_bomb":
-                await response.write(gzip.compress(b" " * 60_000_000))
+                await response.write(_bomb())
             elif fault == "huge_reply":
                 for _ in range(20):
                     await response.write(b" " * 1_000_000)
             elif fault == "drip":
                 for _ in range(100):
                     await response.write(b" ")
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(self.hang / 100)
             elif fault == "hang":
-                await asyncio.sleep(10)
+                await asyncio.sleep(self.hang)
             else:
                 assert fault in ("reset_in_body", "short_body"), fault
                 await response.write(b'{"choices": [')
-        assert request.transport is not None
-        request.transport.abort()
+        # The client may have hung up by now.
+        if request.transport is not None:
+            request.transport.abort()
         return response
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(b" " * 60_000_000)
 
 
 def _passage(asked: str) -> str:

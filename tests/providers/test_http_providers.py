@@ -60,7 +60,7 @@ def _ask(name: str, server: FaultServer, model: str = "", **more: Any) -> Reply:
 
 def test_every_provider_can_be_found_by_its_name() -> None:
     assert {"ollama", "openrouter"} <= set(names())
-    assert not {"provider", "http", "local", "__init__"} & set(names())
+    assert not {"provider", "http", "chat_completions", "__init__"} & set(names())
     for name in names():
         assert find(name).name == name
         assert find(name).unavailable() is None

@@ -90,9 +90,9 @@ def test_a_wrong_number_is_named_beside_its_field_and_starts_nothing(
     open_page: OpenPage, project: Project
 ) -> None:
     page = open_page("en", project.slug, "samples")
-    page.get_by_label("Number of samples").fill("1001")
+    page.get_by_label("Number of samples").fill("100001")
     page.get_by_role("button", name="Generate", exact=True).click()
-    page.get_by_text("From 1 to 1000.").first.wait_for()
+    page.get_by_text("From 1 to 100000.").first.wait_for()
     assert runs.all_runs(project) == []
 
 

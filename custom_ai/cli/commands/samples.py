@@ -1,6 +1,7 @@
 """`samples generate | list | review commands | check | import | export`."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any, get_args
 
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given, group
+from custom_ai.cli.commands.providers import estimate_lines
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.datasets.collection import Judged, collect
 from custom_ai.datasets.derive import write_samples
+from custom_ai.datasets.estimate import estimate
 from custom_ai.datasets.formats import FORMATS, export_samples, import_samples
 from custom_ai.datasets.generate import GenerateOptions
 from custom_ai.datasets.plan import SPLITS
@@ -36,6 +39,12 @@ def register(parsers: Parsers) -> None:
         "--provider", choices=providers.names(), default=_DEFAULT_PROVIDER, help=t("cli.provider")
     )
     add_options(generate, GenerateOptions)
+    beforehand = command(samples, "samples estimate", _estimate)
+    add_project(beforehand)
+    beforehand.add_argument(
+        "--provider", choices=providers.names(), default=_DEFAULT_PROVIDER, help=t("cli.provider")
+    )
+    add_options(beforehand, GenerateOptions)
     show = command(samples, "samples list", _list)
     add_project(show)
     show.add_argument("--status", choices=_STATUSES, help=t("cli.list_status"))
@@ -73,6 +82,10 @@ def _register_review(samples: Parsers) -> None:
 def _generate(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     options = requests.samples(args.provider, given(args, GenerateOptions))
+    if not providers.find(args.provider).local:
+        # What it will cost, and what is left of a free account's requests, before anything starts.
+        wished = GenerateOptions.parse(given(args, GenerateOptions))
+        print("\n".join(estimate_lines(estimate(project, args.provider, wished))), file=sys.stderr)
     run, stopped = foreground.do(project, "samples", options)
     if stopped:
         return stopped
@@ -81,6 +94,13 @@ def _generate(args: argparse.Namespace) -> Outcome:
     if args.provider == _DEFAULT_PROVIDER:
         text += f"\n{t('cli.stand_in')}"
     return Outcome(result, text)
+
+
+def _estimate(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    wished = GenerateOptions.parse(given(args, GenerateOptions))
+    found = estimate(project, args.provider, wished)
+    return Outcome(found.as_json(), "\n".join(estimate_lines(found)))
 
 
 def _list(args: argparse.Namespace) -> Outcome:

@@ -77,5 +77,5 @@ def _set_key(name: str, value: str | None) -> Outcome:
 
 def _secrets() -> dict[str, str]:
     """What is asked for and never shown, by the name it has as a setting."""
-    keys = {name + _KEY: name for name in providers.names() if providers.find(name).needs_key}
+    keys = {name + _KEY: name for name in providers.names() if providers.find(name).takes_key}
     return {**keys, **{name: name for name in secrets.PASSWORDS}}

@@ -35,7 +35,7 @@ Word = Annotated[str, Form()]
 @router.get("/keys")
 def keys() -> str:
     """Which providers have a key, and where it is kept; of the key itself the last four signs."""
-    names = [name for name in providers.names() if providers.find(name).needs_key]
+    names = [name for name in providers.names() if providers.find(name).takes_key]
     if settings.load().shared_corpus:
         names += secrets.PASSWORDS
     rows = [(name, secrets.find(name), secrets.where(name), _KEY_PAGES.get(name)) for name in names]
@@ -141,7 +141,7 @@ def _folders() -> dict[str, Any]:
 
 
 def _require_key_of(name: str) -> None:
-    if name not in secrets.PASSWORDS and not providers.find(name).needs_key:
+    if name not in secrets.PASSWORDS and not providers.find(name).takes_key:
         raise UserError("ui_settings.needs_no_key", name=name)
 
 

@@ -16,7 +16,7 @@ from custom_ai.ui.screen import Screen, fragment, html
 # The settings by what they are about; `training` has a table of its own.
 GROUPS = {
     "computing": ("force_cpu", "threads"),
-    "services": ("ollama_url", "openrouter_url", "shared_corpus"),
+    "services": ("ollama_url", "openrouter_url", "openai_compatible_url", "shared_corpus"),
     "program": ("language",),
 }
 
