@@ -1,90 +1,59 @@
 """What a pair must pass before anyone trains with it: form, and evidence in the source."""
 
-import difflib
 import json
 import re
-import unicodedata
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from custom_ai.datasets import grounding, wording
+from custom_ai.datasets.injection import Suspicion
+from custom_ai.datasets.quotes import find_quote
+from custom_ai.datasets.rules import Rules
 from custom_ai.datasets.sample import Status
 from custom_ai.providers.provider import BadOutput
 
-# To be raised with every change of what passes: files made by older rules are then made anew.
-RULES = 1
+# To be raised with every change of what passes: files made by older checks are then made anew.
+RULES = 2
 
 MAX_REPLY = 100_000
 QUESTION_LENGTH = (8, 600)
 ANSWER_LENGTH = (8, 4000)
-CLOSE_QUOTE = 0.9
+# So much of what a check stumbled over is kept.
+SHOWN = 120
+# Questions of these kinds have no answer in the text, and an honest answer says so.
+WITHOUT_ANSWER = frozenset({"unanswerable", "false_premise"})
 
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
-_REFUSAL = re.compile(
-    r"\W*(?:i['’]?m sorry|i am sorry|sorry, (?:but )?i|as an ai\b"
-    r"|i can(?:['’]t|not) (?:help|answer|provide|assist)"
-    r"|es tut mir leid|tut mir leid|als (?:ki|sprachmodell)\b"
-    r"|ich kann (?:diese|ihnen|dir|das|dabei)\b.{0,40}\bnicht)",
-    re.IGNORECASE,
-)
-_LEAK = re.compile(
-    r"\b(?:according to|in|from|based on|as (?:stated|mentioned|described) in) (?:the|this)"
-    r" (?:given |provided |above )?(?:text|passage|section|excerpt|document|chapter)\b"
-    r"|\bthe (?:text|passage|excerpt|author|document) (?:says|states|mentions|describes|explains)\b"
-    r"|\b(?:as (?:mentioned|described|stated|shown)|see) (?:above|below)\b"
-    r"|\b(?:im|laut|gemäß|(?:laut|gemäß|nach|in|aus) (?:dem|diesem|der|dieser))"
-    r" (?:obigen |vorliegenden |gegebenen |folgenden )?"
-    r"(?:text|textabschnitt|textauszug|abschnitt|auszug|dokument|kapitel|textpassage)\b"
-    r"|\b(?:der|dieser) (?:text|autor|abschnitt|auszug)"
-    r" (?:sagt|besagt|erklärt|beschreibt|nennt|erwähnt)\b"
-    r"|\bwie (?:oben|unten) (?:erwähnt|beschrieben|genannt|gezeigt)\b|\bsiehe (?:oben|unten)\b",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"\S+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
-_WORDS = {
-    "zero null": "0", "one ein eine einen einem einer eines eins": "1", "two zwei": "2",
-    "three drei": "3", "four vier": "4", "five fünf": "5", "six sechs": "6",
-    "seven sieben": "7", "eight acht": "8", "nine neun": "9", "ten zehn": "10",
-    "eleven elf": "11", "twelve zwölf": "12",
-}  # fmt: skip
-_VALUES = {word: value for words, value in _WORDS.items() for word in words.split()}
-_QUOTES = dict(zip("„“”«»‟‚‘’`´–—‑", '""""""\'\'\'\'\'---', strict=True))
-# A word divided at the end of a line, and hyphens that show only there.
-_BROKEN_WORD = re.compile(r"(?<=\w)[-\u00ad][^\S\n]*\n\s*(?=[a-zäöüß])|\u00ad")
-
-
-class _Folded(dict[int, str]):
-    """What each character becomes in the normal form, found out when it is first met."""
-
-    def __missing__(self, code: int) -> str:
-        letter = _QUOTES.get(chr(code), chr(code))
-        # Decomposed, because PDF files hold "ü" in both forms.
-        self[code] = unicodedata.normalize("NFKD", letter).casefold()
-        return self[code]
-
-
-_FOLDED = _Folded()
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair as a model wrote it."""
+    """A pair as a model wrote it.
+
+    flaw: why it can't be used whatever it says: "form" (no question with an answer) or "surplus"
+    (more than were asked for); "" for a good one.
+    """
 
     instruction: str
     output: str
     quote: str
     kind: str
+    flaw: str = ""
 
 
 @dataclass
 class Verdict:
-    """What the checks found: by name, and what becomes of the pair."""
+    """What the checks found: by name, and what becomes of the pair.
+
+    quote_start, quote_end: where in the passage the quote stands; None where it does not.
+    """
 
     status: Status = "accepted"
     checks: dict[str, str] = field(default_factory=dict)
     quote_start: int | None = None
+    quote_end: int | None = None
 
     def object_(self, check: str, found: str, status: Status) -> None:
         """Note what a check found; a rejection outweighs a quarantine."""
@@ -98,48 +67,70 @@ def parse_pairs(text: str, count: int) -> list[Pair]:
 
     A reply that says there is nothing to ask ({"pairs": []}) is a good one.
     """
+    return [pair for pair in every_pair(text, count) if not pair.flaw]
+
+
+def every_pair(text: str, count: int) -> list[Pair]:
+    """As parse_pairs; after the good ones those with a flaw, so that none is lost unseen."""
     if len(text) > MAX_REPLY:
         raise BadOutput("too long")
     fenced = _FENCED.search(text)
     try:
         data = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError) as error:
-        raise BadOutput("refused" if _REFUSAL.match(text) else "no JSON") from error
+        raise BadOutput("refused" if wording.refusal(text) else "no JSON") from error
     items = data.get("pairs") if isinstance(data, dict) else None
     if not isinstance(items, list):
         raise BadOutput("no pairs")
-    pairs = [pair for item in items if (pair := _pair(item)) is not None]
-    if items and not pairs:
+    pairs = [_pair(item) for item in items]
+    good = [pair for pair in pairs if not pair.flaw]
+    if items and not good:
         raise BadOutput("pairs in a wrong form")
-    return pairs[: max(count, 0)]
+    count = max(count, 0)
+    surplus = [replace(pair, flaw="surplus") for pair in good[count:]]
+    return [*good[:count], *surplus, *(pair for pair in pairs if pair.flaw)]
 
 
-def check(pair: Pair, text: str) -> Verdict:
-    """Check one pair against the text it was made of; quote_start counts characters of `text`."""
+def check(
+    pair: Pair,
+    text: str,
+    rules: Rules | None = None,
+    suspicions: Sequence[Suspicion] = (),
+    language: str = "",
+) -> Verdict:
+    """Check one pair against the passage it was made of.
+
+    suspicions: what in the passage looks like an order to a model. language: of its document.
+    """
+    rules = rules or Rules()
     verdict = Verdict()
+    if pair.flaw:
+        verdict.object_(pair.flaw, _shown(pair.instruction), "rejected")
+        return verdict
     for name, value, (least, most) in (
         ("instruction", pair.instruction, QUESTION_LENGTH),
         ("output", pair.output, ANSWER_LENGTH),
     ):
         if not least <= len(value) <= most:
             verdict.object_("length", f"{name} {len(value)}", "rejected")
-    if _REFUSAL.match(pair.output):
+    if wording.refusal(pair.output):
         verdict.object_("refusal", "refused", "rejected")
-    if leak := _LEAK.search(pair.instruction) or _LEAK.search(pair.output):
-        verdict.object_("leak", leak[0], "quarantined")
-    _check_quote(verdict, pair.quote, text)
-    known = _numbers(text) | _numbers(pair.instruction)
-    if strange := sorted(_digits(pair.output) - known):
-        verdict.object_("numbers", ", ".join(strange), "quarantined")
+    if leak := wording.leak(pair.instruction, pair.output):
+        verdict.object_("leak", leak, "quarantined")
+    if rules.check_injection and suspicions:
+        first = suspicions[0]
+        verdict.object_("injection", f"{first.reason}: {first.words}", "quarantined")
+    if rules.check_language:
+        wanted = language or grounding.language(text)
+        if other := grounding.other_language(pair.instruction, pair.output, wanted):
+            verdict.object_("language", other, "quarantined")
+    if pair.kind in WITHOUT_ANSWER:
+        _check_without_answer(verdict, pair, text)
     else:
-        verdict.checks["numbers"] = "found"
+        _check_quote(verdict, pair, text, rules)
+        _check_words(verdict, pair, text, rules)
+    _check_facts(verdict, pair, text, rules, german=(language or grounding.language(text)) == "de")
     return verdict
-
-
-@lru_cache(maxsize=16)
-def normal(text: str) -> str:
-    """The text as it is compared: case, spaces and kinds of quotation marks don't count."""
-    return " ".join(_BROKEN_WORD.sub("", text).split()).translate(_FOLDED)
 
 
 def clean(text: str) -> str:
@@ -148,91 +139,72 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", text).strip()
 
 
-def find_quote(quote: str, text: str) -> tuple[int | None, float]:
-    """Where a quote begins in a text and how much of it is there (1.0: letter by letter)."""
-    wanted = normal(quote)
-    # Most are there letter by letter, which is found much sooner.
-    if wanted and (start := text.find(quote)) >= 0:
-        return start, 1.0
-    have = normal(text)
-    at = have.find(wanted) if wanted else -1
-    if at >= 0:
-        return _place(text, at), 1.0
-    return None, _likeness(wanted, have) if wanted else 0.0
+def _pair(item: Any) -> Pair:
+    values = item if isinstance(item, dict) else {}
+    told = {
+        name: clean(value) if isinstance(value := values.get(name), str) else ""
+        for name in ("instruction", "output", "quote", "kind")
+    }
+    pair = Pair(told["instruction"], told["output"], told["quote"], told["kind"][:40])
+    if pair.instruction and pair.output:
+        return pair
+    # Whoever looks at it sees what there is.
+    there = clean(json.dumps(item, ensure_ascii=False))[: ANSWER_LENGTH[1]]
+    return replace(pair, instruction=pair.instruction or there, flaw="form")
 
 
-def _pair(item: Any) -> Pair | None:
-    if not isinstance(item, dict):
-        return None
-    instruction, output = item.get("instruction"), item.get("output")
-    if not isinstance(instruction, str) or not isinstance(output, str):
-        return None
-    quote, kind = item.get("quote"), item.get("kind")
-    pair = Pair(
-        clean(instruction),
-        clean(output),
-        clean(quote) if isinstance(quote, str) else "",
-        clean(kind)[:40] if isinstance(kind, str) else "",
-    )
-    return pair if pair.instruction and pair.output else None
-
-
-def _check_quote(verdict: Verdict, quote: str, text: str) -> None:
-    start, likeness = find_quote(quote, text)
-    if start is not None:
-        verdict.checks["quote"] = "exact"
-        verdict.quote_start = start
-    elif likeness >= CLOSE_QUOTE:
-        verdict.checks["quote"] = "close"
-    else:
+def _check_quote(verdict: Verdict, pair: Pair, text: str, rules: Rules) -> None:
+    found = find_quote(pair.quote, text, rules.quote_likeness)
+    if found.start is None:
         verdict.object_("quote", "missing", "quarantined")
+        return
+    verdict.checks["quote"] = "exact" if found.likeness == 1.0 else "close"
+    # A close one is shown where it stands, but its words are the model's, not the document's.
+    verdict.quote_start, verdict.quote_end = found.start, found.end
+    words = [*grounding.telling(pair.output), *grounding.figures(pair.output)]
+    proven = _share(words, text[found.start : found.end], pair.instruction)
+    if len(words) >= 2 and proven < rules.quote_recall:
+        verdict.object_("proof", f"{proven:.0%}", "quarantined")
 
 
-def _place(text: str, at: int) -> int:
-    """The place in `text` that the character `at` of its normal form came from."""
-    place = length = 0
-    for word in _WORD.finditer(_BROKEN_WORD.sub("", text)):
-        folded = len(word[0]) if word[0].isascii() else len(word[0].translate(_FOLDED))
-        if at < length + folded:
-            place = word.start() + _letter(word[0], at - length)
-            break
-        length += folded + 1
-    for broken in _BROKEN_WORD.finditer(text):
-        if broken.start() > place:
-            break
-        place += len(broken[0])
-    return place
+def _check_words(verdict: Verdict, pair: Pair, text: str, rules: Rules) -> None:
+    """Most words of an answer, and some of each of its sentences, stand in the passage."""
+    words = grounding.telling(pair.output)
+    absent = grounding.missing(words, text, pair.instruction)
+    found = 1 - len(absent) / max(1, len(words))
+    if len(words) >= 3 and found < rules.word_recall:
+        verdict.object_("words", f"{found:.0%}", "quarantined")
+    if part := grounding.unsupported(pair.output, absent, rules.sentence_recall):
+        verdict.object_("part", _shown(part), "quarantined")
 
 
-def _letter(word: str, at: int) -> int:
-    """Which letter of a word became the character `at` of its folded form ("ß" becomes two)."""
-    length = 0
-    for number, letter in enumerate(word):
-        length += len(letter.translate(_FOLDED))
-        if at < length:
-            return number
-    return len(word)
+def _share(words: Sequence[str], *texts: str) -> float:
+    """How many of the words are found in the texts, from 0 to 1."""
+    return 1 - len(grounding.missing(words, *texts)) / max(1, len(words))
 
 
-def _likeness(wanted: str, have: str) -> float:
-    """How like the most similar piece of `have` is to `wanted`, from 0 to 1."""
-    matcher = difflib.SequenceMatcher(None, have, wanted, autojunk=False)
-    best = 0.0
-    blocks = sorted(matcher.get_matching_blocks(), key=lambda block: -block.size)
-    for block in blocks[:3]:
-        start = max(0, block.a - block.b)
-        piece = have[start : start + len(wanted)]
-        best = max(best, difflib.SequenceMatcher(None, piece, wanted, autojunk=False).ratio())
-    return best
+def _check_facts(verdict: Verdict, pair: Pair, text: str, rules: Rules, german: bool) -> None:
+    """What can be compared without doubt: numbers, months, names, addresses."""
+    said = pair.instruction, pair.output, text
+    if strange := grounding.strange_figures(*said):
+        verdict.object_("numbers", _shown(", ".join(sorted(strange))), "quarantined")
+    else:
+        verdict.checks["numbers"] = "found"
+    if rules.check_names and (names := grounding.strange_names(*said, german)):
+        verdict.object_("names", _shown(", ".join(names)), "quarantined")
+    if links := grounding.strange_links(*said):
+        verdict.object_("links", _shown(", ".join(links)), "quarantined")
 
 
-def _digits(text: str) -> set[str]:
-    """The numbers of a text without their separators: "1.000,50" and "1,000.50" are alike."""
-    return {re.sub(r"\D", "", found) for found in _NUMBER.findall(text)}
+def _check_without_answer(verdict: Verdict, pair: Pair, text: str) -> None:
+    """The passage must not answer it, and the answer must say that there is none."""
+    if not wording.says_unknown(pair.output):
+        verdict.object_("honesty", "answers", "quarantined")
+    asked = grounding.asked_for(pair.instruction)
+    if not grounding.missing(asked, text):
+        # All that is asked about stands there: it may well be answered, too.
+        verdict.object_("honesty", "answerable", "quarantined")
 
 
-@lru_cache(maxsize=16)
-def _numbers(text: str) -> frozenset[str]:
-    """As _digits, and the values of small number words."""
-    words = re.findall(r"\w+", text.casefold())
-    return frozenset(_digits(text) | {_VALUES[word] for word in words if word in _VALUES})
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

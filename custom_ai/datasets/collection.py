@@ -6,23 +6,30 @@ verdicts. A person's decision outweighs them.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from custom_ai.datasets import checks
+from custom_ai.datasets import checks, grounding, injection
 from custom_ai.datasets.doubles import Doubles
 from custom_ai.datasets.journal import Contents, Mark, Reading, Record
+from custom_ai.datasets.refrains import Refrains
+from custom_ai.datasets.rules import Rules, rules_of
 from custom_ai.datasets.sample import Sample, Status, sample_from
-from custom_ai.documents.store import Store, open_store
+from custom_ai.documents.store import Store, Term, open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import BadOutput
 
 # How many sources' texts are kept at hand.
 _TEXTS = 8
 
-_DOUBLES: dict[str, Status] = {"same": "rejected", "near": "rejected", "contradicts": "quarantined"}
+_DOUBLES: dict[str, Status] = {
+    "same": "rejected",
+    "near": "rejected",
+    "contradicts": "quarantined",
+    "leaks": "quarantined",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,12 @@ class Sources:
         self._store = store
         self.text = lru_cache(maxsize=_TEXTS)(self._read)
 
+    def hold_all(self, words: Sequence[str]) -> bool:
+        """Whether any one chunk of the project holds words that begin like all of these."""
+        if len(words) < 2:
+            return False
+        return self._store.words.count([Term((word,), 1, begins=True) for word in words]) > 0
+
     def _read(self, sha256: str) -> str | None:
         source = self._store.source(sha256)
         return self._store.content(source.id)[0] if source else None
@@ -64,9 +77,11 @@ class Collection:
 
     Answers about documents that are no longer in the project are left out until they are back.
     mark: how far the journal was taken in. documents: the stamp of the documents it was judged by.
+    rules: how strictly it was judged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
         self.samples: list[Judged] = []
         self.mark = Mark()
         self.documents = ""
@@ -74,7 +89,8 @@ class Collection:
         self._places: dict[str, int] = {}
         self._jobs: dict[str, range] = {}
         self._tallies: dict[tuple[str, str], Counter[Status]] = defaultdict(Counter)
-        self._doubles: dict[tuple[str, str], Doubles] = defaultdict(Doubles)
+        self._doubles = Doubles(self.rules.same)
+        self._refrains = Refrains()
 
     def add_all(self, records: Iterable[Record], sources: Sources) -> None:
         """Take in the records of a journal."""
@@ -88,6 +104,8 @@ class Collection:
         """
         if record["type"] == "review":
             return self._review(record, sources)
+        if record["type"] == "scored":
+            return self._score(record)
         judged = []
         if record["type"] == "answer":
             judged = self._judge_answer(record, sources)
@@ -98,7 +116,8 @@ class Collection:
             self._places[each.sample.id] = len(self.samples)
             self.samples.append(each)
             self._tally(each)[each.status] += 1
-        return judged
+            self._listen(each)
+        return [self.samples[self._places[each.sample.id]] for each in judged]
 
     def follow(self, contents: Contents, sources: Sources) -> None:
         """Take in what was added to a journal since the last time."""
@@ -131,11 +150,36 @@ class Collection:
         if place is None:
             # Its document is no longer in the project.
             return []
-        before = self.samples[place]
-        now = self.samples[place] = _reviewed(before, record, sources)
+        return [self._put(place, _reviewed(self.samples[place], record, sources, self.rules))]
+
+    def _score(self, record: Record) -> list[Judged]:
+        """Take in what a judge says of the samples of one answer."""
+        now = []
+        for id_, score in record["scores"].items():
+            place = self._places.get(id_)
+            if place is not None:
+                good = score["score"] >= self.rules.least_score
+                found = f"{score['score']} {score.get('reason', '')}".strip()
+                status: Status = "accepted" if good else "quarantined"
+                now.append(self._put(place, _objected(self.samples[place], "judge", found, status)))
+        return now
+
+    def _listen(self, judged: Judged) -> None:
+        """Set samples aside whose answers turn out to share a refrain."""
+        sample = judged.sample
+        unasked = sample.kind in checks.WITHOUT_ANSWER or judged.passage is None
+        if judged.checked == "rejected" or unasked or not self.rules.check_injection:
+            return
+        pair = checks.Pair(sample.instruction, sample.output, sample.quote, sample.kind)
+        for place, words in self._refrains.add(pair, self._places[sample.id]):
+            shown = words[: checks.SHOWN]
+            self._put(place, _objected(self.samples[place], "refrain", shown, "quarantined"))
+
+    def _put(self, place: int, now: Judged) -> Judged:
+        before, self.samples[place] = self.samples[place], now
         self._tally(before)[before.status] -= 1
         self._tally(now)[now.status] += 1
-        return [now]
+        return now
 
     def _judge_answer(self, record: Record, sources: Sources) -> list[Judged]:
         chunk = record["chunk"]
@@ -144,27 +188,39 @@ class Collection:
             return []
         passage = chunk["start"], chunk["end"]
         text = source[slice(*passage)]
-        doubles = self._doubles[record["provider"], record["model"]]
+        orders = injection.in_passage(source, *passage) if self.rules.check_injection else ()
         try:
-            pairs = checks.parse_pairs(record["text"], record["asked"])
+            pairs = checks.every_pair(record["text"], record["asked"])
         except BadOutput:
             # It was good once; the rules have become stricter since.
             return []
         judged = []
         for number, pair in enumerate(pairs):
-            verdict = checks.check(pair, text)
-            if found := doubles.look(pair):
-                verdict.object_("double", found, _DOUBLES[found])
-            if verdict.status != "rejected":
-                doubles.add(pair)
+            verdict = checks.check(pair, text, self.rules, orders, chunk["language"])
             sample = _sample(record, number, pair, verdict)
+            self._compare(pair, verdict, sample)
+            unanswered = pair.kind in checks.WITHOUT_ANSWER and not pair.flaw
+            # What this passage does not say, another one may.
+            if unanswered and sources.hold_all(grounding.stems(pair.instruction)):
+                verdict.object_("honesty", "answerable", "quarantined")
             judged.append(Judged(sample, verdict.status, verdict.status, passage))
         return judged
+
+    def _compare(self, pair: checks.Pair, verdict: checks.Verdict, sample: Sample) -> None:
+        """Object to a pair that another one has said already, or that tells the exam's answer."""
+        if pair.flaw:
+            return
+        model = f"{sample.provider}|{sample.model}"
+        if double := self._doubles.look(pair, model, sample.split):
+            verdict.object_("double", double.found, _DOUBLES[double.found])
+            verdict.checks["double_of"] = double.of
+        if verdict.status != "rejected":
+            self._doubles.add(pair, sample.id, model, sample.split)
 
 
 def collect(project: Project) -> Collection:
     """The samples of a project as the journal has them."""
-    collection = Collection()
+    collection = Collection(rules_of(project))
     reading = Reading(project.journal)
     with open_store(project) as store:
         collection.documents = documents_stamp(store)
@@ -179,7 +235,16 @@ def documents_stamp(store: Store) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
-def _reviewed(judged: Judged, record: Record, sources: Sources) -> Judged:
+def _objected(judged: Judged, check: str, found: str, status: Status) -> Judged:
+    """The sample with what a later check found; a rejection stays one, a person's word counts."""
+    sample = replace(judged.sample, checks={**judged.sample.checks, check: found})
+    worse = status != "accepted" and judged.checked == "accepted"
+    checked = status if worse else judged.checked
+    first = None if judged.first is None else _objected(judged.first, check, found, status)
+    return Judged(sample, sample.decided or checked, checked, judged.passage, first)
+
+
+def _reviewed(judged: Judged, record: Record, sources: Sources, rules: Rules) -> Judged:
     """The sample with what a person says about it."""
     first = judged.original
 
@@ -200,7 +265,9 @@ def _reviewed(judged: Judged, record: Record, sources: Sources) -> Judged:
         if judged.passage:
             source = sources.text(sample.source_sha256) or ""
             pair = checks.Pair(*words, sample.quote, sample.kind)
-            verdict = checks.check(pair, source[slice(*judged.passage)])
+            orders = injection.in_passage(source, *judged.passage) if rules.check_injection else ()
+            text = source[slice(*judged.passage)]
+            verdict = checks.check(pair, text, rules, orders, sample.language)
             checked, sample = verdict.status, replace(sample, checks=verdict.checks)
     return Judged(sample, sample.decided or checked, checked, judged.passage, first)
 

@@ -11,6 +11,7 @@ from custom_ai import files
 from custom_ai.datasets import checks
 from custom_ai.datasets.collection import Collection, collect, documents_stamp
 from custom_ai.datasets.journal import Mark, alone
+from custom_ai.datasets.rules import Rules, rules_of
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
@@ -35,7 +36,7 @@ def write_samples(project: Project, collection: Collection | None = None) -> int
         # Killed between the two, nothing may vouch for what is there then.
         _stamp_file(project).unlink(missing_ok=True)
         files.write_text(project.samples, "".join(sample.line() for sample in accepted))
-        stamp = _stamp(collection.mark, collection.documents)
+        stamp = _stamp(collection.mark, collection.documents, collection.rules)
         files.write_json(_stamp_file(project), stamp)
     return len(accepted)
 
@@ -51,14 +52,15 @@ def _is_current(project: Project) -> bool:
         # A damaged stamp says nothing: the file is made anew, and the stamp with it.
         return False
     with open_store(project) as store:
-        now = _stamp(mark, documents_stamp(store))
+        now = _stamp(mark, documents_stamp(store), rules_of(project))
     return stamp == now and mark.compare(project.journal) == "same"
 
 
-def _stamp(mark: Mark, documents: str) -> dict[str, Any]:
+def _stamp(mark: Mark, documents: str, rules: Rules) -> dict[str, Any]:
     """What the file was made of."""
     journal = [mark.size, mark.line, mark.checksum]
-    return {"journal": journal, "documents": documents, "rules": checks.RULES}
+    strict = {"version": checks.RULES, **rules.model_dump()}
+    return {"journal": journal, "documents": documents, "rules": strict}
 
 
 def _stamp_file(project: Project) -> Path:

@@ -1,61 +1,94 @@
 """Pairs that say what another said before, found among thousands."""
 
 import math
+import re
 import zlib
 from array import array
 from collections import Counter
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
-from custom_ai.datasets.checks import Pair, normal
+from custom_ai.datasets.checks import Pair
+from custom_ai.datasets.quotes import normal
+from custom_ai.documents.language import STOP_WORDS
 
 # Questions, and answers, that share this much are the same.
 SAME = 0.6
+# Answers to questions that are alike, which share this much, tell each other.
+_LEAKING = 0.4
 
 # Pieces are looked up by so many numbers, and so many of the rarest must be shared.
 _BUCKETS = 2**16
 _SHARED = 8
 
+_WORD = re.compile(r"\w+")
+
+
+class Double(NamedTuple):
+    """What a pair has in common with an earlier one, the id of which is `of`.
+
+    same: question and answer. near: almost. contradicts: the same question got another answer.
+    leaks: the question is known in another split, where it would be answered before the exam.
+    """
+
+    found: Literal["same", "near", "contradicts", "leaks"]
+    of: str
+
+
+class _Met(NamedTuple):
+    question: str
+    pieces: "array[int]"
+    answer: str
+    id: str
+    model: str
+    split: str
+
 
 class Doubles:
     """The pairs met so far, to find those that say the same again.
 
-    Compares the five-letter pieces that two texts share with all the pieces they have (Jaccard).
-    Pieces are kept as numbers in arrays: of 10 000 pairs they need some 10 MB.
+    Compares the five-letter pieces that two texts share with all the pieces they have (Jaccard);
+    same: the share from which on they are alike. Within a model pairs are doubles, between splits
+    they are leaks, whoever wrote them. Pieces are kept as numbers in arrays: of 50 000 pairs they
+    need some 50 MB.
     """
 
-    def __init__(self) -> None:
-        self._pairs: list[tuple[str, array[int], str]] = []
+    def __init__(self, same: float = SAME) -> None:
+        self._same = same
+        self._pairs: list[_Met] = []
         self._with_piece: dict[int, array[int]] = {}
         self._frequency = array("I", bytes(4 * _BUCKETS))
 
-    def look(self, pair: Pair) -> str:
-        """Whether the pair was met ("same"), or almost ("near"), or its question got another
-        answer ("contradicts"); "" for none of it."""
+    def look(self, pair: Pair, model: str = "", split: str = "") -> Double | None:
+        """What the pair has in common with one that was met; None where it is new."""
         question = normal(pair.instruction)
         pieces = _pieces(question)
-        found = ""
+        found: Double | None = None
         for index in self._candidates(pieces):
-            other, other_pieces, other_answer = self._pairs[index]
-            if _jaccard(pieces, other_pieces) < SAME:
+            other = self._pairs[index]
+            if _jaccard(pieces, other.pieces) < self._same:
                 continue
-            alike = _jaccard(_pieces(normal(pair.output)), _pieces(normal(other_answer)))
-            if other == question:
-                if alike >= SAME:
-                    return "same"
-                found = found or "contradicts"
-            elif alike >= SAME:
-                found = "near"
+            answers = _pieces(normal(pair.output)), _pieces(normal(other.answer))
+            alike = _jaccard(*answers)
+            if other.model == model and other.question == question and alike >= self._same:
+                return Double("same", other.id)
+            if other.split != split and (alike >= _LEAKING or _mean_the_same(question, other)):
+                found = found or Double("leaks", other.id)
+            elif other.model == model and other.question == question:
+                found = found or Double("contradicts", other.id)
+            elif other.model == model and alike >= self._same:
+                found = Double("near", other.id)
         return found
 
     def _candidates(self, pieces: frozenset[int]) -> list[int]:
         """The pairs whose question may be alike, in their order: all that share enough of the
         rarest pieces.
 
-        A question that is alike has at least SAME of the pieces, so it lacks at most `missing`.
+        A question that is alike has at least `same` of the pieces, so it lacks at most `missing`.
         """
         places = sorted({piece % _BUCKETS for piece in pieces}, key=self._frequency.__getitem__)
-        missing = len(pieces) - math.ceil(SAME * len(pieces))
+        missing = len(pieces) - math.ceil(self._same * len(pieces))
         # Of any `missing + shared` places a question that is alike has `shared` at the least.
         shared = max(1, min(_SHARED, len(places) - missing))
         met: Counter[int] = Counter()
@@ -63,14 +96,21 @@ class Doubles:
             met.update(self._with_piece.get(place, ()))
         return sorted(index for index, count in met.items() if count >= shared)
 
-    def add(self, pair: Pair) -> None:
+    def add(self, pair: Pair, id_: str = "", model: str = "", split: str = "") -> None:
         """Remember a pair."""
         question = normal(pair.instruction)
         pieces = _pieces(question)
         for bucket in {piece % _BUCKETS for piece in pieces}:
             self._with_piece.setdefault(bucket, array("I")).append(len(self._pairs))
             self._frequency[bucket] += 1
-        self._pairs.append((question, array("I", pieces), pair.output))
+        self._pairs.append(_Met(question, array("I", pieces), pair.output, id_, model, split))
+
+
+def _mean_the_same(question: str, other: _Met) -> bool:
+    """Whether two questions that are alike ask for the same: "port 80" and "port 443" do not."""
+    return (
+        set(_WORD.findall(question)) - STOP_WORDS == set(_WORD.findall(other.question)) - STOP_WORDS
+    )
 
 
 @lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.generation import Generated, Generation
 from custom_ai.datasets.journal import Contents, Journal
 from custom_ai.datasets.plan import make_plan
+from custom_ai.datasets.rules import rules_of
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
@@ -38,7 +39,7 @@ def generate(
         plan = make_plan(store, journal, options.seed)
         if not plan:
             raise UserError("datasets.nothing_to_ask")
-        collection, sources = Collection(), Sources(store)
+        collection, sources = Collection(rules_of(project)), Sources(store)
         collection.documents = documents_stamp(store)
         collection.follow(journal.contents, sources)
         spent = _spent_by_this_run(journal.contents, step)

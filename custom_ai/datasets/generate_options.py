@@ -24,6 +24,7 @@ class GenerateOptions(Options):
     # 100 samples of a free model in 20 requests, of the 50 that a new account has a day.
     pairs_per_request: int = Field(default=5, ge=1, le=20)
     budget: float = Field(default=5.0, ge=0, le=100_000)
+    unanswerable: float = Field(default=0.07, ge=0, le=0.3)
     temperature: float = Field(default=0.7, ge=0, le=2)
     retries: int = Field(default=3, ge=0, le=10)
     retry_delay: float = Field(default=1.0, ge=0, le=60)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from custom_ai.datasets import prompts
+from custom_ai.datasets import prompts, variety
 from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Patience
 from custom_ai.datasets.budget import Budget, OverBudget
@@ -183,8 +183,12 @@ class Generation:
             await self._commits.append("attempt", **about, reason=reason, usage=_money(usage))
 
         chunk = job.question.chunk
+        asked = prompts.messages(chunk, job.asked, job.earlier)
+        wanted = variety.draw(
+            job.question, job.skip, job.asked, self._options.seed, self._options.unanswerable
+        )
         request = Request(
-            messages=prompts.messages(chunk, job.asked, job.earlier),
+            messages=variety.directed(asked, wanted, chunk.language),
             schema=prompts.SCHEMA,
             max_tokens=TOKENS_AROUND + TOKENS_PER_PAIR * job.asked,
             temperature=self._options.temperature,
@@ -205,6 +209,7 @@ class Generation:
             asked=job.asked,
             reply_model=reply.model,
             prompt_version=prompts.PROMPT_VERSION,
+            wanted=[vars(each) for each in wanted],
             group=job.question.group.id,
             split=job.question.group.split,
             usage=_money(reply.usage),

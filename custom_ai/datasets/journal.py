@@ -24,7 +24,8 @@ Record = dict[str, Any]
 # attempt: an answer nobody can use, noted for what it cost;  imported: a sample from elsewhere
 # review: what a person says about the sample with the id `sample`: `instruction`, `output` and
 #   `status` where they have something to say, null for "as it was before anybody spoke"
-Type = Literal["split", "answer", "given_up", "attempt", "imported", "review"]
+# scored: what a judge says of the samples of an answer: {"scores": {id: {"score", "reason"}}}
+Type = Literal["split", "answer", "given_up", "attempt", "imported", "review", "scored"]
 
 # These have an id and count once; a later review of the same sample counts, too.
 _FINAL = ("answer", "given_up", "imported")

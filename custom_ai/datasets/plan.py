@@ -4,11 +4,13 @@ question."""
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from custom_ai.datasets.journal import Journal
+from custom_ai.datasets.kinship import families, is_known
 from custom_ai.datasets.sample import Split
 from custom_ai.documents import store
 from custom_ai.documents.store import Source, Store
@@ -61,10 +63,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Question:
-    """A chunk to ask about, in the order of the plan."""
+    """A chunk to ask about. place: its number in the plan."""
 
     chunk: Chunk
     group: Group
+    place: int = 0
 
 
 def make_plan(documents: Store, journal: Journal, seed: int) -> list[Question]:
@@ -72,19 +75,20 @@ def make_plan(documents: Store, journal: Journal, seed: int) -> list[Question]:
     splits.
 
     Fixes the split of every source that has none yet, in the journal. Groups never share a
-    character: the overlap of two neighbouring chunks belongs to one of them only.
+    character: the overlap of two neighbouring chunks belongs to one of them only. Groups that say
+    the same, of one document or of several, get the same split.
     """
-    sources = _read_sources(documents)
+    sources = _once(_read_sources(documents))
     groups = _stored_groups(journal)
     new = [chunks for sha, chunks in sources.items() if sha not in groups]
-    if fresh := _split(_group(new, sum(map(len, sources.values()))), groups, seed):
+    if fresh := _group(new, sum(map(len, sources.values()))):
+        together = _families([*fresh, *(g for known in groups.values() for g in known)], sources)
+        fresh = _split(fresh, groups, together, seed)
         journal.append("split", groups=[vars(group) for group in fresh])
         groups = _stored_groups(journal)
-    asked: set[str] = set()
     asking = []
     for sha, chunks in sources.items():
         questions = [q for chunk in chunks if (q := _place(chunk, groups.get(sha, []))) is not None]
-        questions = [q for q in questions if not _seen(q.chunk.text, asked)]
         asking.append(sorted(questions, key=lambda q: _draw(seed, q.chunk.key)))
     return _in_turn(asking)
 
@@ -108,6 +112,16 @@ def _read_sources(documents: Store) -> dict[str, list[Chunk]]:
         chunks = [_chunk(source, text, each) for each in stored]
         sources[source.sha256] = [c for c in chunks if worth_asking(c.text, minimum)]
     return sources
+
+
+def _once(sources: dict[str, list[Chunk]]) -> dict[str, list[Chunk]]:
+    """The chunks without those that say what an earlier one says: a document that exists twice is
+    asked about once."""
+    met: set[str] = set()
+    return {
+        sha: [chunk for chunk in chunks if not is_known(chunk.text, met)]
+        for sha, chunks in sources.items()
+    }
 
 
 def _chunk(source: Source, text: str, stored: store.Chunk) -> Chunk:
@@ -151,23 +165,43 @@ def _group(sources: Iterable[Sequence[Chunk]], chunks: int) -> list[Group]:
     return groups
 
 
-def _split(new: Sequence[Group], stored: dict[str, list[Group]], seed: int) -> list[Group]:
-    """Give each new group the split that lacks most; the first ones of at least four groups make
-    sure that exam and validation get one."""
-    have = dict.fromkeys(SPLITS, 0)
-    for groups in stored.values():
-        for group in groups:
-            have[group.split] += 1
-    few = sum(have.values()) + len(new) < 4
-    done = []
+def _families(
+    groups: Sequence[Group], sources: dict[str, list[Chunk]]
+) -> dict[str, frozenset[str]]:
+    """By the id of each group, the ids of those that say the same, its own among them."""
+    texts = {group.id: _texts(group, sources.get(group.source_sha256, ())) for group in groups}
+    return {id_: frozenset(family) for family in families(texts) for id_ in family}
+
+
+def _texts(group: Group, chunks: Iterable[Chunk]) -> list[str]:
+    lies_in = (c for c in chunks if c.start < group.end and group.start < c.end)
+    return [
+        chunk.text[max(0, group.start - chunk.start) : group.end - chunk.start] for chunk in lies_in
+    ]
+
+
+def _split(
+    new: Sequence[Group],
+    stored: dict[str, list[Group]],
+    together: dict[str, frozenset[str]],
+    seed: int,
+) -> list[Group]:
+    """Give each new family of groups the split that lacks most, or the one it is known by; the
+    first of at least four make sure that exam and validation get one."""
+    given = {group.id: group.split for groups in stored.values() for group in groups}
+    have = dict.fromkeys(SPLITS, 0) | Counter(given.values())
+    few = len({together.get(id_, id_) for id_ in (*given, *(g.id for g in new))}) < 4
     for group in sorted(new, key=lambda g: _draw(seed, g.id)):
+        family = together[group.id]
+        known = Counter(given[id_] for id_ in family if id_ in given)
         missing: list[Split] = [s for s in ("exam", "validation") if not have[s]]
-        split = "train" if few else _lacking(have, SPLITS)
+        split: Split = "train" if few else _lacking(have, SPLITS)
         if not few and have["train"] and missing:
             split = missing[0]
-        have[split] += 1
-        done.append(Group(group.id, group.source_sha256, group.start, group.end, split))
-    return done
+        given[group.id] = known.most_common(1)[0][0] if known else split
+        have[given[group.id]] += 1
+    order = sorted(new, key=lambda g: _draw(seed, g.id))
+    return [replace(group, split=given[group.id]) for group in order]
 
 
 def _lacking(have: dict[Split, int], choice: Sequence[Split]) -> Split:
@@ -205,18 +239,9 @@ def _in_turn(documents: list[list[Question]]) -> list[Question]:
         for piles in waiting:
             if choice := [split for split in SPLITS if piles[split]]:
                 split = _lacking(have, choice)
-                plan.append(piles[split].pop(0))
+                plan.append(replace(piles[split].pop(0), place=len(plan)))
                 have[split] += 1
     return plan
-
-
-def _seen(text: str, asked: set[str]) -> bool:
-    """Whether the same text was met before (a document that exists twice is asked about once)."""
-    words = " ".join(text.casefold().split())
-    if words in asked:
-        return True
-    asked.add(words)
-    return False
 
 
 def _draw(seed: int, key: str) -> str:

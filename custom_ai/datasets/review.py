@@ -16,6 +16,7 @@ from custom_ai.datasets import checks
 from custom_ai.datasets.collection import Collection, Judged, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Reading, Record, append
+from custom_ai.datasets.rules import rules_of
 from custom_ai.datasets.sample import Sample, Split, Status
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
@@ -179,7 +180,7 @@ class Review:
             self._catch_up()
 
     def _begin(self) -> None:
-        self._collection = Collection()
+        self._collection = Collection(rules_of(self._project))
         self._reading = Reading(self._project.journal)
         self._versions: dict[str, list[Version]] = {}
 
@@ -192,7 +193,10 @@ class Review:
             return
         with open_store(self._project) as store:
             documents = documents_stamp(store)
-            if documents != self._collection.documents:
+            if (documents, rules_of(self._project)) != (
+                self._collection.documents,
+                self._collection.rules,
+            ):
                 self._begin()
                 self._collection.documents = documents
             try:

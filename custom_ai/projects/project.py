@@ -78,6 +78,11 @@ class Project:
         return self.folder / "data" / "sft_data.jsonl"
 
     @property
+    def rules(self) -> Path:
+        """How strict the checks of samples are, where somebody changed it."""
+        return self.folder / "data" / "sft_rules.json"
+
+    @property
     def runs(self) -> Path:
         return self.folder / "runs"
 

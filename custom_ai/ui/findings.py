@@ -19,7 +19,7 @@ class Finding:
 
 _LENGTHS = {"instruction": QUESTION_LENGTH, "output": ANSWER_LENGTH}
 _PASSED = {("quote", "exact"), ("quote", "close"), ("numbers", "found")}
-_REJECTS = {"length", "refusal"}
+_REJECTS = {"length", "refusal", "form", "surplus"}
 _REJECTED_DOUBLES = {"same", "near"}
 
 
@@ -42,6 +42,9 @@ def _text(check: str, found: str) -> str:
     if check == "length" and part in _LENGTHS:
         low, high = map(number, _LENGTHS[part])
         return t(f"ui_samples.check_length_{part}", length=length, low=low, high=high)
+    if check == "injection":
+        reason, _, words = found.partition(": ")
+        return t(f"ui_samples.order_{reason}", found=words)
     # Some checks say one of a few words, others quote what they stumbled over.
     for key in (f"ui_samples.check_{check}_{found}", f"ui_samples.check_{check}"):
         if known(key):

@@ -114,3 +114,17 @@ def test_an_unknown_sample_is_named(say: Any, language: str, command: str) -> No
 def test_an_empty_answer_is_refused(say: Any, language: str) -> None:
     spoken = say("samples", "edit", "one", _ids(say)[0], "--output", " ", "--json")
     assert_clear(spoken, language, "datasets.empty_sample")
+
+
+def test_coverage_and_doubles_are_shown_and_other_rules_ask_nobody(say: Any, language: str) -> None:
+    covered = say("samples", "coverage", "one")
+    assert covered.code == 0 and "%" in covered.out
+    data = say("samples", "coverage", "one", "--json").json
+    assert {chapter["filename"] for chapter in data["chapters"]} == {"a.txt", "b.txt"}
+    assert say("samples", "doubles", "one").code == 0
+    strict = say("samples", "check", "one", "--word-recall", "1", "--json").json
+    assert strict["rules"]["word_recall"] == 1 and strict["reasons"]
+    loose = say("samples", "check", "one", "--word-recall", "0.2", "--json").json
+    assert loose["accepted"] >= strict["accepted"]
+    wrong = say("samples", "check", "one", "--word-recall", "7", "--json")
+    assert_clear(wrong, language, "errors.wrong_option")

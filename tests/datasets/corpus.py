@@ -43,16 +43,21 @@ def make_project(
 
 
 def add_document(
-    project: Project, filename: str, text: str, size: int = 700, overlap: int = 80
+    project: Project,
+    filename: str,
+    text: str,
+    size: int = 700,
+    overlap: int = 80,
+    language: str = "de",
 ) -> None:
     starts = [start for start in range(0, len(text), size - overlap)]
     with connect(project.database) as db, transaction(db):
         source = db.execute(
             "INSERT INTO sources (sha256, path, filename, bytes, media_type, n_chunks, language,"
-            " reader, chunking, text, added_at) VALUES (?, ?, ?, ?, 'text/plain', ?, 'de', 'text',"
+            " reader, chunking, text, added_at) VALUES (?, ?, ?, ?, 'text/plain', ?, ?, 'text',"
             " 'x', ?, 'now')",
             (hashlib.sha256(text.encode()).hexdigest(), filename, filename, len(text),
-             len(starts), text),
+             len(starts), language, text),
         ).lastrowid  # fmt: skip
         for index, start in enumerate(starts):
             end = min(start + size, len(text))

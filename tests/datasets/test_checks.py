@@ -5,8 +5,9 @@ import json
 import pytest
 
 from custom_ai.datasets import checks
-from custom_ai.datasets.checks import Pair, find_quote, parse_pairs
+from custom_ai.datasets.checks import Pair, parse_pairs
 from custom_ai.datasets.doubles import Doubles
+from custom_ai.datasets.quotes import find_quote
 from custom_ai.providers.provider import BadOutput
 
 TEXT = (
@@ -38,8 +39,8 @@ def test_a_good_pair_is_accepted_and_its_quote_is_found() -> None:
      "Die  Spree\nfließt", "Gro\u0308ßte See".replace("Gro\u0308", "gro\u0308")],
 )  # fmt: skip
 def test_a_quote_is_found_however_it_is_written(quote: str) -> None:
-    start, likeness = find_quote(quote, TEXT)
-    assert start is not None and likeness == 1.0
+    start, end, likeness = find_quote(quote, TEXT)
+    assert start is not None and end is not None and start < end and likeness == 1.0
 
 
 def test_a_quote_with_a_slip_is_close_and_an_invented_one_is_missing() -> None:
@@ -58,7 +59,11 @@ def test_a_quote_with_a_slip_is_close_and_an_invented_one_is_missing() -> None:
      ("Es ist ein großer See.", "accepted")],
 )  # fmt: skip
 def test_numbers_must_stand_in_the_text(output: str, status: str) -> None:
-    assert checks.check(_pair(output=output), TEXT).status == status
+    verdict = checks.check(_pair(output=output, quote=TEXT), TEXT)
+    assert verdict.status == status
+    assert ("numbers" in verdict.checks) and (verdict.checks["numbers"] == "found") == (
+        status == "accepted"
+    )
 
 
 def test_a_number_of_the_question_may_be_in_the_answer() -> None:
@@ -139,15 +144,20 @@ def test_half_characters_and_control_characters_do_not_get_in() -> None:
     pair.instruction.encode("utf-8")
 
 
+def _found(doubles: Doubles, pair: Pair) -> str:
+    double = doubles.look(pair)
+    return double.found if double else ""
+
+
 def test_doubles_are_found() -> None:
     doubles = Doubles()
     doubles.add(_pair())
-    assert doubles.look(_pair("  welcher IST der größte see berlins?")) == "same"
+    assert _found(doubles, _pair("  welcher IST der größte see berlins?")) == "same"
     near = _pair("Welches ist der größte See Berlins?", "Der größte See Berlins ist der Müggelsee!")
-    assert doubles.look(near) == "near"
-    assert doubles.look(_pair(output="Das ist der Wannsee im Südwesten.")) == "contradicts"
+    assert _found(doubles, near) == "near"
+    assert _found(doubles, _pair(output="Das ist der Wannsee im Südwesten.")) == "contradicts"
     other = _pair("Welcher ist der größte Fluss Berlins?", "Der längste Fluss ist die Spree.")
-    assert doubles.look(other) == ""
+    assert _found(doubles, other) == ""
 
 
 def test_doubles_are_found_among_thousands_in_little_time() -> None:
@@ -160,9 +170,9 @@ def test_doubles_are_found_among_thousands_in_little_time() -> None:
     started = perf_counter()
     for sentence in sentences:
         pair = _pair(f"Was gilt für {sentence}?", f"Es gilt {sentence}.")
-        assert doubles.look(pair) == ""
+        assert _found(doubles, pair) == ""
         doubles.add(pair)
     changed = [f"{sentence[:20]}x{sentence[21:]}" for sentence in sentences[::10]]
-    found = [doubles.look(_pair(f"Was gilt für {s}?", f"Es gilt {s}.")) for s in changed]
+    found = [_found(doubles, _pair(f"Was gilt für {s}?", f"Es gilt {s}.")) for s in changed]
     assert found == ["near"] * len(changed)
     assert perf_counter() - started < 10

@@ -144,3 +144,36 @@ def test_a_short_note_is_a_document_all_the_same() -> None:
     project = make_project({"note.txt": prose(5, 2)})
     assert len(prose(5, 2)) < 200
     assert len(_plan(project)) == 1
+
+
+def _splits_by_sentence(plan: list[Question]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for question in plan:
+        for sentence in question.chunk.text.split(". ")[1:-1]:
+            found[sentence].add(question.group.split)
+    return found
+
+
+def test_what_stands_in_two_documents_is_in_one_split() -> None:
+    # Each of the later documents repeats one of the earlier ones, cut at other places.
+    documents = {f"{n}.txt": prose(n, 30) for n in range(6)}
+    documents |= {f"copy{n}.txt": f"{prose(50 + n, 3)} {prose(n, 30)}" for n in range(6)}
+    plan = _plan(make_project(documents, size=500, overlap=60))
+    splits = _splits_by_sentence(plan)
+    assert len(splits) > 100
+    assert [each for each in splits.values() if len(each) > 1] == []
+    assert {"train", "validation", "exam"} == set(_shares(plan))
+
+
+def test_half_of_a_document_in_another_one_has_the_split_it_had() -> None:
+    project = make_project({f"{n}.txt": prose(n, 12) for n in range(8)}, overlap=0)
+    before = _splits_by_sentence(_plan(project))
+    for number in range(8):
+        half = ". ".join(prose(number, 12).split(". ")[:6])
+        text = f"{half}. {prose(90 + number, 4)}"
+        add_document(project, f"half{number}.txt", text, size=len(text), overlap=0)
+    plan = _plan(project)
+    assert sum(q.chunk.filename.startswith("half") for q in plan) == 8
+    after = _splits_by_sentence(plan)
+    assert [each for each in after.values() if len(each) > 1] == []
+    assert {sentence: after[sentence] for sentence in before} == before

@@ -1,18 +1,16 @@
-"""`samples generate | list | review commands | check | import | export`."""
+"""`samples generate | list | review commands | import | export`; the checks are in cli/truth.py."""
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from custom_ai.cli import foreground
+from custom_ai.cli import foreground, truth
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given, group
 from custom_ai.cli.commands.providers import estimate_lines
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.datasets.collection import Judged, collect
-from custom_ai.datasets.derive import write_samples
+from custom_ai.datasets.collection import Judged
 from custom_ai.datasets.estimate import estimate
 from custom_ai.datasets.formats import FORMATS, export_samples, import_samples
 from custom_ai.datasets.generate import GenerateOptions
@@ -53,7 +51,7 @@ def register(parsers: Parsers) -> None:
     show.add_argument("--search", default="", metavar="TEXT", help=t("cli.list_search"))
     show.add_argument("--reviewed", action="store_true", help=t("cli.list_reviewed"))
     show.add_argument("--limit", type=int, default=_SHOWN, help=t("cli.list_limit"))
-    add_project(command(samples, "samples check", _check))
+    truth.register(samples)
     _register_review(samples)
     take = command(samples, "samples import", _import)
     add_project(take)
@@ -117,22 +115,6 @@ def _list(args: argparse.Namespace) -> Outcome:
     lines = [_in_words(judged) for judged in found[: args.limit]]
     nothing = t("cli.no_hits") if everything else t("cli.no_samples")
     return Outcome([_as_json(judged) for judged in found], "\n".join(lines) or nothing)
-
-
-def _check(args: argparse.Namespace) -> Outcome:
-    project = projects.find(args.project)
-    with writing(project, "samples check"):
-        collection = collect(project)
-        write_samples(project, collection)
-    counts = Counter(judged.status for judged in collection.samples)
-    failed = [
-        (judged.status, judged.sample.instruction, _reasons(judged))
-        for judged in collection.samples
-        if judged.status != "accepted"
-    ]
-    data: dict[str, Any] = {status: counts[status] for status in _STATUSES}
-    text = "\n".join([t("cli.checked", **data), table(failed[:_SHOWN])]).strip()
-    return Outcome(data, text)
 
 
 def _edit(args: argparse.Namespace) -> Outcome:
@@ -218,13 +200,5 @@ def _in_words(judged: Judged) -> str:
 def _verdict(judged: Judged) -> str:
     """What becomes of a sample, and why."""
     status = t(f"cli.status_{judged.status}")
-    reasons = _reasons(judged)
+    reasons = truth.reasons(judged)
     return f"{status} ({reasons})" if reasons else status
-
-
-def _reasons(judged: Judged) -> str:
-    sample = judged.sample
-    by_hand = [t("cli.by_hand")] if sample.decided else []
-    edited = [t("cli.edited")] if sample.edited else []
-    found = [f"{name}: {found}" for name, found in sample.checks.items()]
-    return ", ".join([*by_hand, *edited, *found])

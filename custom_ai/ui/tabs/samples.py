@@ -42,6 +42,10 @@ def draw(screen: Screen) -> None:
         html(render("heading", title=t("ui_samples.review"), about=t("ui_samples.review_about")))
         html(render("review"))
     with gr.Column(elem_classes="ca-card"):
+        about = t("ui_samples.coverage_about")
+        html(render("heading", title=t("ui_samples.coverage"), about=about))
+        html(render("samples_coverage_place"))
+    with gr.Column(elem_classes="ca-card"):
         html(render("heading", title=t("ui_samples.files"), about=t("ui_samples.files_about")))
         html(render("samples_files"))
 

@@ -1,0 +1,125 @@
+"""`samples check | coverage | doubles`: whether the samples are true, new, and about everything."""
+
+import argparse
+from collections import Counter, defaultdict
+from typing import Any, get_args
+
+from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given
+from custom_ai.cli.outcome import Outcome, table
+from custom_ai.datasets.collection import Judged, collect
+from custom_ai.datasets.coverage import coverage
+from custom_ai.datasets.derive import write_samples
+from custom_ai.datasets.rules import Rules, change_rules
+from custom_ai.datasets.sample import Status
+from custom_ai.projects import project as projects
+from custom_ai.projects.lock import writing
+from custom_ai.texts import t
+
+_STATUSES: tuple[Status, ...] = get_args(Status)
+_SHOWN = 20
+
+
+def register(samples: Parsers) -> None:
+    """Add the commands to the group `samples`."""
+    check = command(samples, "samples check", _check)
+    add_project(check)
+    add_options(check, Rules)
+    for name, call in (("coverage", _coverage), ("doubles", _doubles)):
+        add_project(command(samples, f"samples {name}", call))
+
+
+def reasons(judged: Judged) -> str:
+    """What the checks and people said of a sample."""
+    sample = judged.sample
+    by_hand = [t("cli.by_hand")] if sample.decided else []
+    edited = [t("cli.edited")] if sample.edited else []
+    found = [f"{name}: {found}" for name, found in sample.checks.items()]
+    return ", ".join([*by_hand, *edited, *found])
+
+
+def _check(args: argparse.Namespace) -> Outcome:
+    project = projects.find(args.project)
+    with writing(project, "samples check"):
+        if strict := given(args, Rules):
+            change_rules(project, **strict)
+        collection = collect(project)
+        write_samples(project, collection)
+    counts = Counter(judged.status for judged in collection.samples)
+    failed = [judged for judged in collection.samples if judged.status != "accepted"]
+    rows = [(each.status, each.sample.instruction, reasons(each)) for each in failed[:_SHOWN]]
+    data: dict[str, Any] = {status: counts[status] for status in _STATUSES}
+    text = "\n".join([t("cli.checked", **data), table(rows)]).strip()
+    objections = Counter(_first_objection(each) for each in failed)
+    return Outcome(
+        {**data, "reasons": dict(objections), "rules": collection.rules.model_dump()}, text
+    )
+
+
+def _first_objection(judged: Judged) -> str:
+    passed = {("quote", "exact"), ("quote", "close"), ("numbers", "found")}
+    found = (name for name, said in judged.sample.checks.items() if (name, said) not in passed)
+    return "by hand" if judged.sample.decided else next(found, "")
+
+
+def _coverage(args: argparse.Namespace) -> Outcome:
+    found = coverage(projects.find(args.project))
+    empty = [
+        (chapter.filename, " › ".join(chapter.heading_path) or "–", str(chapter.chunks))
+        for chapter in found.empty
+    ]
+    lines = [
+        t(
+            "cli.covered",
+            share=f"{found.share:.0%}",
+            chapters=len(found.chapters),
+            empty=len(found.empty),
+        )
+    ]
+    lines += [table(empty[:_SHOWN])] if empty else []
+    if found.orders:
+        lines += [t("cli.orders_found", count=len(found.orders))]
+        lines += [
+            f"  {order.filename}{_page(order.page)}: {order.suspicion.words}"
+            for order in found.orders[:_SHOWN]
+        ]
+    data = {
+        "share": found.share,
+        "chapters": [vars(chapter) for chapter in found.chapters],
+        "orders": [
+            {"filename": o.filename, "page": o.page, **vars(o.suspicion)} for o in found.orders
+        ],
+    }
+    return Outcome(data, "\n".join(lines))
+
+
+def _page(page: int | None) -> str:
+    return "" if page is None else f", {t('cli.page', page=page)}"
+
+
+def _doubles(args: argparse.Namespace) -> Outcome:
+    collection = collect(projects.find(args.project))
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for judged in collection.samples:
+        if first := judged.sample.checks.get("double_of"):
+            groups[first].append(judged)
+    data, lines = [], []
+    for id_, others in groups.items():
+        members = [each for each in (collection.find(id_), *others) if each is not None]
+        data.append(
+            [
+                {
+                    "id": each.sample.id,
+                    "found": each.sample.checks.get("double", ""),
+                    "status": each.status,
+                    "split": each.sample.split,
+                    "instruction": each.sample.instruction,
+                }
+                for each in members
+            ]
+        )
+        rows = [
+            (each.sample.id, each.sample.checks.get("double", ""), each.sample.instruction)
+            for each in members
+        ]
+        lines.append(table(rows))
+    return Outcome(data, "\n\n".join(lines) or t("cli.no_doubles"))
