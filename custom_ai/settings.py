@@ -29,6 +29,8 @@ class Settings(Options):
     threads: int = Field(default=0, ge=0, le=256)
     # Options of a training and their values; `training.defaults` checks what is set here.
     training: dict[str, Any] = Field(default_factory=dict)
+    # Templates of prompts for every project; `datasets.prompts` checks what is set here.
+    prompts: dict[str, str] = Field(default_factory=dict)
 
 
 # Two changes at once, from two fields of a form, must both be kept.

@@ -24,6 +24,11 @@ SHOWN = 120
 # Questions of these kinds have no answer in the text, and an honest answer says so.
 WITHOUT_ANSWER = frozenset({"unanswerable", "false_premise"})
 
+# What a check says that found nothing wrong; everything else it says is an objection.
+PASSED = frozenset({"exact", "close", "found"})
+# What stands among the checks and objects to nothing: which other sample is meant.
+NOTES = frozenset({"double_of"})
+
 _FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -103,20 +108,11 @@ def check(
     suspicions: what in the passage looks like an order to a model. language: of its document.
     """
     rules = rules or Rules()
-    verdict = Verdict()
     if pair.flaw:
+        verdict = Verdict()
         verdict.object_(pair.flaw, _shown(pair.instruction), "rejected")
         return verdict
-    for name, value, (least, most) in (
-        ("instruction", pair.instruction, QUESTION_LENGTH),
-        ("output", pair.output, ANSWER_LENGTH),
-    ):
-        if not least <= len(value) <= most:
-            verdict.object_("length", f"{name} {len(value)}", "rejected")
-    if wording.refusal(pair.output):
-        verdict.object_("refusal", "refused", "rejected")
-    if leak := wording.leak(pair.instruction, pair.output):
-        verdict.object_("leak", leak, "quarantined")
+    verdict = check_form(pair)
     if rules.check_injection and suspicions:
         first = suspicions[0]
         verdict.object_("injection", f"{first.reason}: {first.words}", "quarantined")
@@ -130,6 +126,22 @@ def check(
         _check_quote(verdict, pair, text, rules)
         _check_words(verdict, pair, text, rules)
     _check_facts(verdict, pair, text, rules, german=(language or grounding.language(text)) == "de")
+    return verdict
+
+
+def check_form(pair: Pair, shortest: int | None = None) -> Verdict:
+    """What can be said of a pair without a source. shortest: characters that suffice, if others."""
+    verdict = Verdict()
+    for name, value, (least, most) in (
+        ("instruction", pair.instruction, QUESTION_LENGTH),
+        ("output", pair.output, ANSWER_LENGTH),
+    ):
+        if not (shortest or least) <= len(value) <= most:
+            verdict.object_("length", f"{name} {len(value)}", "rejected")
+    if wording.refusal(pair.output):
+        verdict.object_("refusal", "refused", "rejected")
+    if leak := wording.leak(pair.instruction, pair.output):
+        verdict.object_("leak", leak, "quarantined")
     return verdict
 
 

@@ -49,6 +49,14 @@ class Judged:
     first: "Judged | None" = None
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """The checks that objected, by name, if the sample is not accepted by them."""
+        if self.checked == "accepted":
+            return ()
+        found = self.sample.checks.items()
+        return tuple(n for n, said in found if n not in checks.NOTES and said not in checks.PASSED)
+
+    @property
     def original(self) -> "Judged":
         """The sample as the model or the file had it."""
         return self.first or self
@@ -88,6 +96,7 @@ class Collection:
         self._followed = 0
         self._places: dict[str, int] = {}
         self._jobs: dict[str, range] = {}
+        self._held: dict[str, list[Judged]] = defaultdict(list)
         self._tallies: dict[tuple[str, str], Counter[Status]] = defaultdict(Counter)
         self._doubles = Doubles(self.rules.same)
         self._refrains = Refrains()
@@ -104,14 +113,14 @@ class Collection:
         """
         if record["type"] == "review":
             return self._review(record, sources)
-        if record["type"] == "scored":
-            return self._score(record)
         judged = []
         if record["type"] == "answer":
             judged = self._judge_answer(record, sources)
             self._jobs[record["id"]] = range(len(self.samples), len(self.samples) + len(judged))
         elif record["type"] == "imported":
-            judged = [Judged(sample_from(record["sample"]), "accepted", "accepted")]
+            judged = self._imported(record)
+        elif record["type"] == "import_done":
+            judged = self._held.pop(record["batch"], [])
         for each in judged:
             self._places[each.sample.id] = len(self.samples)
             self.samples.append(each)
@@ -152,18 +161,6 @@ class Collection:
             return []
         return [self._put(place, _reviewed(self.samples[place], record, sources, self.rules))]
 
-    def _score(self, record: Record) -> list[Judged]:
-        """Take in what a judge says of the samples of one answer."""
-        now = []
-        for id_, score in record["scores"].items():
-            place = self._places.get(id_)
-            if place is not None:
-                good = score["score"] >= self.rules.least_score
-                found = f"{score['score']} {score.get('reason', '')}".strip()
-                status: Status = "accepted" if good else "quarantined"
-                now.append(self._put(place, _objected(self.samples[place], "judge", found, status)))
-        return now
-
     def _listen(self, judged: Judged) -> None:
         """Set samples aside whose answers turn out to share a refrain."""
         sample = judged.sample
@@ -180,6 +177,15 @@ class Collection:
         self._tally(before)[before.status] -= 1
         self._tally(now)[now.status] += 1
         return now
+
+    def _imported(self, record: Record) -> list[Judged]:
+        """The sample, once the whole file is here it came with (older imports had no batches)."""
+        status: Status = record.get("status", "accepted")
+        judged = Judged(sample_from(record["sample"]), status, status)
+        if "batch" not in record:
+            return [judged]
+        self._held[record["batch"]].append(judged)
+        return []
 
     def _judge_answer(self, record: Record, sources: Sources) -> list[Judged]:
         chunk = record["chunk"]
@@ -262,6 +268,9 @@ def _reviewed(judged: Judged, record: Record, sources: Sources, rules: Rules) ->
     words = (sample.instruction, sample.output)
     if words != (first.sample.instruction, first.sample.output):
         sample = replace(sample, edited=True)
+        if sample.provider == "import":
+            form = checks.check_form(checks.Pair(*words, sample.quote, sample.kind), shortest=1)
+            checked, sample = form.status, replace(sample, checks=form.checks)
         if judged.passage:
             source = sources.text(sample.source_sha256) or ""
             pair = checks.Pair(*words, sample.quote, sample.kind)

@@ -100,7 +100,7 @@ def estimate(project: Project, provider_name: str, options: GenerateOptions) -> 
         size = min(size, Agenda(plan, provider_name, options.model).fair_share(options.count))
     least = math.ceil(missing / size)
     requests = least, math.ceil(least * WORSE)
-    read = _prompt_tokens(plan, options, size)
+    read = _prompt_tokens(plan, options, size, prompts.of(project))
     tokens = least * read, missing * USUAL_TOKENS_PER_PAIR
     cost = None
     if price is not None:
@@ -126,12 +126,14 @@ def provider_options(provider: Provider, options: GenerateOptions) -> ProviderOp
     return provider.options.parse(options.model_dump(include=set(shared)))
 
 
-def _prompt_tokens(plan: Sequence[Question], options: GenerateOptions, count: int) -> int:
+def _prompt_tokens(
+    plan: Sequence[Question], options: GenerateOptions, count: int, words: prompts.Prompts
+) -> int:
     """How many tokens a request takes to read, on the average."""
     some = plan[:: max(1, len(plan) // LOOKED_AT)]
     sizes = []
     for question in some:
-        messages = prompts.messages(question.chunk, count, ())
+        messages = words.messages(question.chunk, count, ())
         request = Request(messages, prompts.SCHEMA, 0, options.temperature, options.seed)
         sizes.append(prompt_tokens(request))
     return math.ceil(sum(sizes) / len(sizes))

@@ -1,148 +1,162 @@
-"""Samples for other programs, and samples from them."""
+"""Samples as files for other programs: each format writes into a stream, or fills a folder."""
 
-import hashlib
+import csv
+import io
 import json
+import shutil
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 from custom_ai import files
-from custom_ai.datasets import checks
+from custom_ai.datasets import arrow, card
 from custom_ai.datasets.collection import collect
-from custom_ai.datasets.derive import current_samples, write_samples
-from custom_ai.datasets.journal import Record, append
-from custom_ai.datasets.plan import SHARES, SPLITS
+from custom_ai.datasets.derive import current_samples
+from custom_ai.datasets.plan import SPLITS
 from custom_ai.datasets.sample import Sample, Split, read_samples
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 
-Format = Literal["jsonl", "alpaca", "chatml"]
+Format = Literal["jsonl", "csv", "alpaca", "sharegpt", "chatml", "huggingface"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-MAX_LINE = 1_000_000
+# "" is a folder.
+SUFFIXES: dict[Format, str] = {
+    "jsonl": ".jsonl", "csv": ".csv", "alpaca": ".json", "sharegpt": ".json", "chatml": ".jsonl",
+    "huggingface": "",
+}  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import did: samples added, and samples the project had already."""
-
-    added: int
-    unchanged: int
+_COLUMNS = (
+    "instruction", "output", "split", "kind", "filename", "page", "quote", "language", "provider",
+    "model", "prompt_version", "id",
+)  # fmt: skip
+# So that the same samples give the same archive.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def export_samples(
-    project: Project, path: Path, format_: Format, splits: Sequence[Split] = SPLITS
+    project: Project,
+    path: Path,
+    format_: Format,
+    splits: Sequence[Split] = SPLITS,
+    dataset: str = "",
 ) -> int:
-    """Write the project's samples to a file; returns how many.
+    """Write the project's accepted samples to `path`, and their card beside it; returns how many.
 
-    jsonl: a line each, with everything known about it. alpaca: one JSON array of instruction,
-    input and output. chatml: a line each, {"messages": [user, assistant]}.
+    jsonl: a line each, with everything known about it. csv: UTF-8 with a mark, as spreadsheets want
+    it. alpaca: a JSON array of instruction, input and output. sharegpt: a JSON array of
+    conversations. chatml: a line each, {"messages": [user, assistant]}. huggingface: a folder for
+    `datasets.load_from_disk`, a dataset for each split.
+    dataset: only the samples that came with this one (`Sample.dataset`).
     Raises UserError when there are no samples.
     """
     samples = [
-        sample for sample in read_samples(current_samples(project)) if sample.split in splits
+        sample
+        for sample in read_samples(current_samples(project))
+        if sample.split in splits and dataset in ("", sample.dataset)
     ]
     if not samples:
         raise UserError("datasets.no_samples")
-    files.write_text(path, _WRITERS[format_](samples))
+    if format_ == "huggingface":
+        if path.is_file() or (path.is_dir() and not _may_replace(path)):
+            raise UserError("datasets.folder_taken", path=path)
+        with files.complete_folder(path) as folder:
+            arrow.write_folder(samples, folder)
+    else:
+        with files.complete_file(path) as stream:
+            for piece in _WRITERS[format_](samples):
+                stream.write(piece.encode("utf-8"))
+    about = card.make(project, collect(project), samples, path, format_)
+    card.write(about, path)
     return len(samples)
 
 
-def import_samples(project: Project, path: Path) -> Imported:
-    """Add the samples of a JSONL file: {"instruction", "output"} a line, "input" and "split" if
-    wanted. All of them or, with a UserError naming line and field, none.
-
-    A sample without a split gets one by chance, always the same for the same question.
-    """
-    collection = collect(project)
-    known = {_same(sample) for sample in collection.of("accepted")}
-    new: list[Record] = []
-    unchanged = 0
-    for sample in _read(path):
-        # One that was imported before counts as known also after it was edited or rejected.
-        if _same(sample) in known or collection.find(sample.id):
-            unchanged += 1
-            continue
-        known.add(_same(sample))
-        new.append({"type": "imported", "id": sample.id, "sample": sample.as_json()})
-    append(project.journal, *new)
-    write_samples(project)
-    return Imported(len(new), unchanged)
-
-
-def _read(path: Path) -> Iterator[Sample]:
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _sample(line, path, number)
-
-
-def _sample(line: bytes, path: Path, number: int) -> Sample:
-    def wrong(field: str, reason: str) -> UserError:
-        return UserError("datasets.bad_line", path=path, line=number, field=field, reason=reason)
-
-    if len(line) > MAX_LINE:
-        raise wrong("–", f"> {MAX_LINE} bytes")
+def export_archive(project: Project, path: Path, format_: Format, name: str) -> int:
+    """As export_samples, as one zip file that holds the samples, under `name`, and their card."""
+    folder = path.with_name(f"{path.name}.parts")
+    folder.mkdir()
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise wrong("–", str(error)) from error
-    if not isinstance(values, dict):
-        raise wrong("–", "{…}?")
-    for name in ("instruction", "output"):
-        if not isinstance(values.get(name), str) or not values[name].strip():
-            raise wrong(name, json.dumps(values.get(name), ensure_ascii=False)[:80])
-    if not isinstance(values.get("input", ""), str):
-        raise wrong("input", json.dumps(values["input"], ensure_ascii=False)[:80])
-    instruction = checks.clean(f"{values['instruction']}\n\n{values.get('input', '')}")
-    output = checks.clean(values["output"])
-    split = values.get("split") or _by_chance(instruction)
-    if split not in SPLITS:
-        raise wrong("split", json.dumps(split, ensure_ascii=False)[:80])
-    return Sample(
-        instruction=instruction,
-        output=output,
-        id=hashlib.sha256(f"{instruction}\n{output}".encode()).hexdigest()[:20],
-        split=split,
-        filename=path.name,
-        provider="import",
+        count = export_samples(project, folder / f"{name}{SUFFIXES[format_]}", format_)
+        with files.complete_file(path) as stream:
+            _pack(folder, stream)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return count
+
+
+def _pack(folder: Path, stream: BinaryIO) -> None:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _NO_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with open(file, "rb") as source, archive.open(entry, "w") as sink:
+                while piece := source.read(1 << 20):
+                    sink.write(piece)
+
+
+def _may_replace(folder: Path) -> bool:
+    """Only an earlier export, or nothing, gives way: a folder may hold years of work."""
+    return arrow.is_folder_of_datasets(folder) or not any(folder.iterdir())
+
+
+def _jsonl(samples: Iterable[Sample]) -> Iterator[str]:
+    return (sample.line() for sample in samples)
+
+
+def _csv(samples: Iterable[Sample]) -> Iterator[str]:
+    yield "\ufeff"
+    line = io.StringIO(newline="")
+    writer = csv.writer(line)
+    writer.writerow(_COLUMNS)
+    for sample in samples:
+        writer.writerow(["" if v is None else v for v in _values(sample, _COLUMNS)])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def _values(sample: Sample, names: Iterable[str]) -> list[Any]:
+    return [getattr(sample, name) for name in names]
+
+
+def _alpaca(samples: Iterable[Sample]) -> Iterator[str]:
+    return _array({"instruction": s.instruction, "input": "", "output": s.output} for s in samples)
+
+
+def _sharegpt(samples: Iterable[Sample]) -> Iterator[str]:
+    return _array(
+        {
+            "id": s.id,
+            "conversations": [
+                {"from": "human", "value": s.instruction},
+                {"from": "gpt", "value": s.output},
+            ],
+        }
+        for s in samples
     )
 
 
-def _by_chance(instruction: str) -> Split:
-    digest = hashlib.sha256(instruction.encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    for split, share in SHARES.items():
-        if place < share:
-            return split
-        place -= share
-    return "train"
-
-
-def _same(sample: Sample) -> tuple[str, str]:
-    return sample.instruction, sample.output
-
-
-def _jsonl(samples: Iterable[Sample]) -> str:
-    return "".join(sample.line() for sample in samples)
-
-
-def _alpaca(samples: Iterable[Sample]) -> str:
-    rows = [{"instruction": s.instruction, "input": "", "output": s.output} for s in samples]
-    return json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
-
-
-def _chatml(samples: Iterable[Sample]) -> str:
-    def line(sample: Sample) -> dict[str, Any]:
+def _chatml(samples: Iterable[Sample]) -> Iterator[str]:
+    for sample in samples:
         turns = (("user", sample.instruction), ("assistant", sample.output))
-        return {"messages": [{"role": role, "content": text} for role, text in turns]}
+        row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+        yield json.dumps(row, ensure_ascii=False) + "\n"
 
-    return "".join(json.dumps(line(sample), ensure_ascii=False) + "\n" for sample in samples)
+
+def _array(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A JSON array with an element on each line."""
+    before = "[\n"
+    for row in rows:
+        yield before + json.dumps(row, ensure_ascii=False)
+        before = ",\n"
+    yield "\n]\n"
 
 
-_WRITERS: dict[Format, Callable[[Iterable[Sample]], str]] = {
+_WRITERS: dict[Format, Callable[[Iterable[Sample]], Iterator[str]]] = {
     "jsonl": _jsonl,
+    "csv": _csv,
     "alpaca": _alpaca,
+    "sharegpt": _sharegpt,
     "chatml": _chatml,
 }

@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 
 from custom_ai import files
+from custom_ai.datasets import prompts
 from custom_ai.datasets.collection import Collection, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.generate_options import GenerateOptions
@@ -43,7 +44,8 @@ def generate(
         collection.documents = documents_stamp(store)
         collection.follow(journal.contents, sources)
         spent = _spent_by_this_run(journal.contents, step)
-        generation = Generation(provider, options, step, journal, collection, sources, spent)
+        words = prompts.of(project)
+        generation = Generation(provider, options, step, journal, collection, sources, spent, words)
         try:
             return asyncio.run(generation.run(plan))
         finally:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from custom_ai.datasets import prompts, variety
+from custom_ai.datasets import begin, variety
 from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Patience
 from custom_ai.datasets.budget import Budget, OverBudget
@@ -19,6 +19,7 @@ from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.journal import Journal, Record, Type
 from custom_ai.datasets.pace import Leaving, Pace
 from custom_ai.datasets.plan import Question
+from custom_ai.datasets.prompts import SCHEMA, Prompts
 from custom_ai.errors import Stopped
 from custom_ai.providers.provider import Passage, Provider, Request, RunFatal, Session, Usage
 from custom_ai.step import Step, Wish
@@ -54,7 +55,7 @@ class Generated:
 class Generation:
     """Asks one model for the samples of a plan; made for one `run`.
 
-    spent: what this run cost before it was interrupted, in US dollars.
+    spent: what this run cost before it was interrupted, in US dollars. words: the prompts.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Generation:
         collection: Collection,
         sources: Sources,
         spent: Decimal,
+        words: Prompts,
     ) -> None:
+        self._words = words
         self._provider = provider
         self._options = options
         self._step = step
@@ -112,6 +115,11 @@ class Generation:
         self._agenda = Agenda(plan, self._provider.name, session.model)
         for record in self._finished():
             self._agenda.learn(record, self._collection.of_job(record["id"]))
+        languages = {question.chunk.language for question in plan}
+        begin.note(
+            self._journal, self._provider.name, self._model, options, self._words, languages,
+            terms.price,
+        )  # fmt: skip
         self._size = options.pairs_per_request
         if not terms.by_day:
             # Where requests are few, they must bring much; else every document gets its share.
@@ -183,13 +191,13 @@ class Generation:
             await self._commits.append("attempt", **about, reason=reason, usage=_money(usage))
 
         chunk = job.question.chunk
-        asked = prompts.messages(chunk, job.asked, job.earlier)
+        asked = self._words.messages(chunk, job.asked, job.earlier)
         wanted = variety.draw(
             job.question, job.skip, job.asked, self._options.seed, self._options.unanswerable
         )
         request = Request(
             messages=variety.directed(asked, wanted, chunk.language),
-            schema=prompts.SCHEMA,
+            schema=SCHEMA,
             max_tokens=TOKENS_AROUND + TOKENS_PER_PAIR * job.asked,
             temperature=self._options.temperature,
             seed=self._options.seed,
@@ -208,7 +216,7 @@ class Generation:
             **self._about(job),
             asked=job.asked,
             reply_model=reply.model,
-            prompt_version=prompts.PROMPT_VERSION,
+            prompt_version=self._words.version(job.question.chunk.language),
             wanted=[vars(each) for each in wanted],
             group=job.question.group.id,
             split=job.question.group.split,

@@ -21,11 +21,14 @@ Record = dict[str, Any]
 
 # split: which piece of which document belongs to which split, fixed before anything is asked
 # answer: a finished job, with the model's words;  given_up: a job that found no usable answer
-# attempt: an answer nobody can use, noted for what it cost;  imported: a sample from elsewhere
+# attempt: an answer nobody can use, noted for what it cost
+# begin: how answers are asked for from here on: the options and the prompts, by their version
+# imported: a sample from elsewhere, which counts when import_done names its batch
 # review: what a person says about the sample with the id `sample`: `instruction`, `output` and
 #   `status` where they have something to say, null for "as it was before anybody spoke"
-# scored: what a judge says of the samples of an answer: {"scores": {id: {"score", "reason"}}}
-Type = Literal["split", "answer", "given_up", "attempt", "imported", "review", "scored"]
+Type = Literal[
+    "split", "begin", "answer", "given_up", "attempt", "imported", "import_done", "review"
+]
 
 # These have an id and count once; a later review of the same sample counts, too.
 _FINAL = ("answer", "given_up", "imported")

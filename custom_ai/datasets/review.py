@@ -30,7 +30,8 @@ Order = Literal["written", "document", "length"]
 class Filter:
     """Which samples to show, in which order; what is None or empty does not narrow.
 
-    document: a file name. text: words as they stand in question, answer or quote, in any case.
+    document: a file name. dataset: what the samples came with (`Sample.dataset`). reason: a check
+    that objected. text: words as they stand in question, answer or quote, in any case.
     reviewed: only those a person had a say in.
     """
 
@@ -38,6 +39,8 @@ class Filter:
     split: Split | None = None
     kind: str = ""
     document: str = ""
+    dataset: str = ""
+    reason: str = ""
     text: str = ""
     reviewed: bool = False
     order: Order = "written"
@@ -65,6 +68,8 @@ class Choices:
 
     documents: list[str]
     kinds: list[str]
+    datasets: list[str]
+    reasons: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,17 @@ class Review:
         return Page(len(found), counts, found[offset : offset + limit])
 
     def choices(self) -> Choices:
-        """The documents and kinds of question that there are samples of."""
+        """What samples came from and with, of which kind they are, and what checks objected to."""
         with self._lock:
             self._catch_up()
-            samples = [judged.sample for judged in self._collection.samples]
-        documents = {sample.filename for sample in samples} - {""}
-        return Choices(sorted(documents), sorted({sample.kind for sample in samples} - {""}))
+            everything = list(self._collection.samples)
+        samples = [judged.sample for judged in everything]
+        return Choices(
+            documents=sorted({sample.filename for sample in samples} - {""}),
+            kinds=sorted({sample.kind for sample in samples} - {""}),
+            datasets=sorted({sample.dataset for sample in samples} - {""}),
+            reasons=sorted({reason for judged in everything for reason in judged.reasons}),
+        )
 
     def get(self, id_: str) -> Judged:
         """One sample as it stands."""
@@ -236,6 +246,8 @@ def _fits(judged: Judged, filter_: Filter) -> bool:
         filter_.split in (None, sample.split)
         and filter_.kind in ("", sample.kind)
         and filter_.document in ("", sample.filename)
+        and filter_.dataset in ("", sample.dataset)
+        and (not filter_.reason or filter_.reason in judged.reasons)
         and (sample.reviewed or not filter_.reviewed)
         and (not filter_.text or _holds(sample, filter_.text.casefold()))
     )

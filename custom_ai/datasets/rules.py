@@ -23,7 +23,6 @@ class Rules(Options):
     check_names: bool = True
     check_language: bool = True
     check_injection: bool = True
-    least_score: int = Field(default=3, ge=1, le=5)
 
 
 def rules_of(project: Project) -> Rules:

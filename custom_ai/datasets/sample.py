@@ -24,6 +24,7 @@ class Sample:
     quote: the words of the source that support the answer; they begin at the character
         `quote_start` of the source's text (None where they are not found there letter by letter).
     checks: what each check found, by its name.
+    file_line: of the file `filename` that an imported sample came from.
     edited: a person changed the words. decided: the status a person gave it, whatever the checks
         say; None where nobody did.
     """
@@ -50,6 +51,7 @@ class Sample:
     model: str = ""
     prompt_version: str = ""
     checks: dict[str, str] = field(default_factory=dict)
+    file_line: int | None = None
     edited: bool = False
     decided: Status | None = None
 
@@ -57,6 +59,13 @@ class Sample:
     def reviewed(self) -> bool:
         """Whether a person had a say in it."""
         return self.edited or self.decided is not None
+
+    @property
+    def dataset(self) -> str:
+        """What it came with: the model that wrote it, or the file it was imported from."""
+        if self.provider == "import":
+            return self.filename
+        return f"{self.provider} {self.model}".strip()
 
     def as_json(self) -> dict[str, Any]:
         """The shape other programs may rely on."""

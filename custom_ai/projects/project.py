@@ -35,6 +35,10 @@ class ProjectConfig(Options):
     embedding_model: str = Field(default="", max_length=200)
     # A corpus that is shared with other projects; empty: the documents lie in the project itself.
     corpus: str = Field(default="", pattern=CORPUS_NAME)
+    # Templates of prompts by name; `datasets.prompts` checks what is set here.
+    prompts: dict[str, str] = Field(default_factory=dict)
+    # Where passages may be sent to: host → {"provider", "time"}; `datasets.privacy` asks before.
+    consents: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import asyncio
 import ipaddress
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -26,6 +28,29 @@ CONNECT_SECONDS = 10.0
 
 # A provider's own reading of a failure: status, the error object, what it says → error or None.
 Explain = Callable[[int, dict[str, Any], str], Exception | None]
+
+
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+class Rehearsed(Exception):
+    """A question to a model that was not sent: what would have gone over the wire, key masked."""
+
+    def __init__(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> None:
+        super().__init__(url)
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """In this block no model is asked: what would be sent is raised as Rehearsed instead."""
+    before = _rehearsing.set(True)
+    try:
+        yield
+    finally:
+        _rehearsing.reset(before)
 
 
 class Server:
@@ -79,6 +104,11 @@ class Server:
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """As get, sending `body`."""
+        if "messages" in body and _rehearsing.get():
+            headers = {"Content-Type": "application/json"}
+            if self._key:
+                headers["Authorization"] = f"Bearer {self._key.masked}"
+            raise Rehearsed(str(self.url / path), headers, body)
         return await self._exchange("POST", path, body)
 
     def clean(self, text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_ai.datasets import privacy
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
 from custom_ai.documents import library, originals
@@ -88,6 +89,8 @@ def embed_documents(project: Project, options: Json, step: Step) -> Json:
 
 def generate_samples(project: Project, options: Json, step: Step) -> Json:
     """options: {"provider": name, …GenerateOptions}."""
+    # However it was started: without their word nobody's documents are sent anywhere.
+    privacy.require(project, options)
     provider = options["provider"]
     rest = {name: value for name, value in options.items() if name != "provider"}
     return asdict(generate(project, provider, GenerateOptions.parse(rest), step))

@@ -1,5 +1,6 @@
 """Samples are reviewed on the command line, by people and by programs."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,80 @@ def test_coverage_and_doubles_are_shown_and_other_rules_ask_nobody(say: Any, lan
     assert loose["accepted"] >= strict["accepted"]
     wrong = say("samples", "check", "one", "--word-recall", "7", "--json")
     assert_clear(wrong, language, "errors.wrong_option")
+
+
+def test_nothing_is_sent_before_people_agreed(say: Any, language: str) -> None:
+    asked = ("samples", "generate", "one", "--provider", "openrouter", "--model", "maker/model")
+    refused = say(*asked, "--json")
+    assert_clear(refused, language, "datasets.no_consent")
+    assert "openrouter.ai" in refused.err and "--yes" in refused.err
+    project = projects.find("one")
+    assert project.config.consents == {} and not list(project.runs.iterdir())
+
+
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_agreement_is_asked_for_once(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("samples", "generate", "one", "--provider", "ollama", "--model", "m",
+             "--base-url", "http://nobody.invalid:1")  # fmt: skip
+    monkeypatch.setattr("sys.stdin", Typed("no\n"))
+    refused = say(*asked)
+    assert refused.code == 1 and "nobody.invalid (ollama)" in refused.err
+    assert projects.find("one").config.consents == {}
+    monkeypatch.setattr("sys.stdin", Typed("yes\n"))
+    assert "nobody.invalid (ollama)" in say(*asked).err
+    assert projects.find("one").config.consents["nobody.invalid"]["provider"] == "ollama"
+    assert "nobody.invalid (ollama)" not in say(*asked).err
+
+
+def test_prompts_are_shown_changed_and_reset(say: Any, language: str, tmp_path: Path) -> None:
+    shown = say("samples", "prompts", "one", "--json").json
+    assert set(shown) == {"de.system", "de.user", "en.system", "en.user"}
+    assert {each["from"] for each in shown.values()} == {"program"}
+    words = tmp_path / "words.txt"
+    words.write_text("Fragen Sie: {chunk}", "utf-8")
+    change = ("samples", "prompts", "one", "--name", "de.user", "--file", str(words))
+    assert say(*change, "--everywhere", "--json").json["de.user"]["from"] == "settings"
+    assert say(*change, "--json").json["de.user"]["from"] == "settings"
+    words.write_text("Fragen Sie hier: {chunk}", "utf-8")
+    assert say(*change, "--json").json["de.user"] == {
+        "text": "Fragen Sie hier: {chunk}", "from": "project",
+    }  # fmt: skip
+    assert "{topic}" in say("samples", "prompts", "one").out
+    back = say("samples", "prompts", "one", "--name", "de.user", "--reset", "--json").json
+    assert back["de.user"]["from"] == "settings"
+    words.write_text("Nichts", "utf-8")
+    assert_clear(say(*change, "--json"), language, "datasets.missing_variable")
+    missing = say("samples", "prompts", "one", "--name", "de.user", "--file", "none", "--json")
+    assert_clear(missing, language, "cli.prompt_unreadable")
+    nameless = say("samples", "prompts", "one", "--reset", "--json")
+    assert_clear(nameless, language, "cli.prompt_name_missing")
+
+
+def test_the_request_can_be_looked_at(say: Any) -> None:
+    seen = say("samples", "preview", "one", "--provider", "openrouter", "--model", "m", "--json")
+    assert seen.json["reason"]["code"] == "providers.openrouter_no_key"
+    assert [message["role"] for message in seen.json["messages"]] == ["system", "user"]
+    assert "=====" in say("samples", "preview", "one").out
+
+
+def test_files_come_in_and_go_out_with_a_card(say: Any, language: str, tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("Frage;Antwort\nWer ist es?;Anna ist es.\nWer?;Laut dem Text Anna.\n")
+    spoken = say("samples", "import", "one", str(table), "--json").json
+    assert spoken == {"added": 2, "quarantined": 1, "unchanged": 0, "shortened": 0}
+    assert "own.csv" in say("samples", "list", "one", "--dataset", "own.csv").out
+    doubted = say("samples", "list", "one", "--reason", "leak", "--json").json
+    assert [sample["instruction"] for sample in doubted] == ["Wer?"]
+    out = tmp_path / "out.csv"
+    taken = ("--format", "csv", "--dataset", "own.csv", "--json")
+    made = say("samples", "export", "one", str(out), *taken).json
+    assert made["count"] == 1 and Path(made["card"]).is_file()
+    table.write_text("Frage;Antwort\nWer ist es?;\n")
+    wrong = say("samples", "import", "one", str(table), "--json")
+    assert_clear(wrong, language, "datasets.bad_line")

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def die_after(seconds: float) -> None:
         os._exit(0)
 
 
+def once(work: Callable[[float], None], seconds: float) -> Any:
+    """An event handler that does it at the first event, just before the first request."""
+    begun: list[float] = []
+
+    def on_event(_: Any) -> None:
+        if not begun:
+            begun.append(seconds)
+            work(seconds)
+
+    return on_event
+
+
 def fill_disk(project: Project, room: int) -> Any:
     """An event handler that lets files grow by `room` bytes, from the first event on."""
 
@@ -111,8 +124,7 @@ def main(kind: str, url: str, template: Path, scratch: Path, count: int = 0) -> 
 
         def fail(project: Project = project, mode: str = mode, number: int = number) -> None:
             if mode == "random":
-                die_after(random.Random(number).uniform(0.02, 0.5))
-                run(project, url)
+                run(project, url, once(die_after, random.Random(number).uniform(0.0, 0.3)))
             elif mode == "full":
                 run(project, url, fill_disk(project, number))
             else:

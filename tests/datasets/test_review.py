@@ -9,8 +9,9 @@ import pytest
 from custom_ai.datasets import checks
 from custom_ai.datasets.collection import collect
 from custom_ai.datasets.derive import current_samples, write_samples
-from custom_ai.datasets.formats import export_samples, import_samples
+from custom_ai.datasets.formats import export_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
+from custom_ai.datasets.imports import import_samples
 from custom_ai.datasets.journal import Journal, read
 from custom_ai.datasets.review import Filter, Review
 from custom_ai.datasets.sample import Sample, read_samples

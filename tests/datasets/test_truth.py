@@ -271,20 +271,6 @@ def test_a_question_of_the_exam_is_no_question_of_the_training() -> None:
     assert doubles.look(other, "other model", "train") is None
 
 
-def test_a_judge_gives_scores_and_changes_no_word() -> None:
-    project = make_project({"a.txt": TEXT})
-    pair = _pair("Wie hoch war der Druck der Pumpe P7?", "Der Druck betrug 3,5 bar.", TEXT, "fact")
-    _answer(project, [pair])
-    append(
-        project.journal, {"type": "scored", "scores": {"job0-0": {"score": 2, "reason": "vage"}}}
-    )
-    (judged,) = collect(project).samples
-    assert (judged.status, judged.sample.checks["judge"]) == ("quarantined", "2 vage")
-    change_rules(project, least_score=2)
-    (judged,) = collect(project).samples
-    assert judged.status == "accepted" and judged.sample.output == pair["output"]
-
-
 def test_the_same_seed_asks_for_the_same_questions_and_some_have_no_answer() -> None:
     project = make_project({f"{n}.txt": prose(n, 120) for n in range(4)})
     with open_store(project) as store:

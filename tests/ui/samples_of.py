@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from custom_ai.datasets.formats import import_samples
+from custom_ai.datasets.imports import import_samples
 from custom_ai.datasets.review import Review
 from custom_ai.documents import library
 from custom_ai.projects import project as projects

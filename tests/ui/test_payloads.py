@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from custom_ai import files
-from custom_ai.datasets.formats import import_samples
+from custom_ai.datasets.imports import import_samples
 from custom_ai.documents import library
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project

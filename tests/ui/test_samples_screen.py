@@ -1,6 +1,7 @@
 """The Training data screen: samples are asked for, brought in and taken out."""
 
 import json
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,18 +11,21 @@ from urllib.parse import quote
 import pytest
 
 from custom_ai import demo, secrets, settings
+from custom_ai.datasets import privacy, prompts
 from custom_ai.datasets.disguise import INVISIBLE
+from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.injection_rules import TRIGGERS
 from custom_ai.datasets.journal import read
 from custom_ai.datasets.sample import Sample
+from custom_ai.datasets.trial import try_out
 from custom_ai.documents import library
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
+from custom_ai.runs import runner
 from custom_ai.ui.findings import findings
 from custom_ai.ui.routes import coverage, review, samples
-from custom_ai.ui.trial import try_out
 from tests.datasets.corpus import Watch, add_document
 from tests.providers.fault_server import KEY, FaultServer
 from tests.providers.ollama_server import entry, ollama
@@ -124,6 +128,106 @@ def test_the_models_of_ollama_are_listed_and_another_name_may_be_typed(
         assert page.evaluate("window.hacked") is None
 
 
+def test_nothing_is_sent_before_people_agreed(open_page: OpenPage, project: Project) -> None:
+    secrets.save("openrouter", KEY)
+    settings.change("openrouter_url", "https://openrouter.invalid/api/v1")
+    page = open_page("en", project.slug, "samples")
+    choose(page, "OpenRouter")
+    page.locator(".ca-provider").get_by_text("are sent to openrouter.invalid").wait_for()
+    for switch in (
+        GenerateOptions.label("deny_data_collection"),
+        GenerateOptions.label("distillable_only"),
+    ):
+        assert page.get_by_label(switch).is_checked()
+    box = page.locator("#samples-model input")
+    box.fill("maker/model")
+    box.press("Enter")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    asked = page.locator("#provider-tried").get_by_role("button", name="I agree")
+    asked.wait_for()
+    assert runs.all_runs(project) == []
+    asked.click()
+    page.locator("#provider-tried").get_by_text("may be sent to openrouter.invalid").wait_for()
+    said = project.config.consents["openrouter.invalid"]
+    assert said["provider"] == "openrouter" and said["time"]
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.locator(".ca-samples-now .ca-pill").wait_for()
+    (run,) = runs.all_runs(project)
+    runner.ask(run, "cancel")
+    runner.wait(run)
+    page.reload()
+    page.wait_for_selector("[data-ready]")
+    page.locator(".ca-provider").get_by_role("button", name="Take back").click()
+    page.locator(".ca-provider").get_by_role("button", name="I agree").wait_for()
+    assert privacy.consented(project, "openrouter.invalid") is None
+
+
+def test_prompts_are_changed_beside_what_is_wrong_with_them(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("en", project.slug, "samples")
+    page.locator("#prompts > button").click()
+    page.get_by_role("button", name="German documents").click()
+    field = page.locator("[id='prompt-project-de.user']")
+    form = page.locator(".ca-prompts form").nth(1)
+    field.fill("Fragen Sie nach {thema}.")
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("Unknown: {thema}").wait_for()
+    assert field.input_value() == "Fragen Sie nach {thema}."
+    assert project.config.prompts == {}
+    field.fill("Fragen Sie nach {chunk}.")
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("Saved.").wait_for()
+    assert project.config.prompts == {"de.user": "Fragen Sie nach {chunk}."}
+    page.on("dialog", lambda dialog: dialog.accept())
+    form.get_by_role("button", name="Reset").click()
+    form.get_by_text("unchanged").wait_for()
+    assert field.input_value().strip() == prompts.default("de.user").strip()
+    assert project.config.prompts == {}
+
+
+def test_the_first_request_is_shown_as_it_goes_over_the_wire(
+    open_page: OpenPage, project: Project
+) -> None:
+    secrets.save("openrouter", KEY)
+    with FaultServer() as server:
+        settings.change("openrouter_url", server.openrouter)
+        page = open_page("en", project.slug, "samples")
+        choose(page, "OpenRouter")
+        box = page.locator("#samples-model input")
+        box.fill("maker/model")
+        box.press("Enter")
+        page.get_by_role("button", name="Show request").click()
+        shown = page.locator(".ca-preview")
+        shown.get_by_text("What it is asked", exact=True).wait_for()
+        assert f"POST {server.openrouter}/chat/completions" in shown.inner_text()
+        shown.get_by_text("The whole request as JSON").click()
+        assert '"data_collection": "deny"' in shown.inner_text()
+        assert KEY not in page.content() and f"••••{KEY[-4:]}" in shown.inner_text()
+        page.get_by_role("button", name="Estimate cost").click()
+        page.locator(".ca-preview").get_by_text("Likely cost").wait_for()
+        shown.get_by_role("button", name="Close").click()
+        assert server.bodies == []
+
+
+def test_quarantined_samples_are_found_by_what_is_wrong_with_them(
+    open_page: OpenPage, project: Project, tmp_path: Path
+) -> None:
+    rows = [{"question": "Who is it now?", "answer": "It is Anna."},
+            {"question": "What about it?", "answer": "The text says nothing of it."}]  # fmt: skip
+    import_rows(project, tmp_path / "own.jsonl", *rows)
+    import_rows(project, tmp_path / "more.jsonl", {"question": "And who else?", "answer": "Bert."})
+    page = open_page("en", project.slug, "samples")
+    page.locator(".rv-row:not(.waiting)").nth(2).wait_for()
+    page.get_by_label("Finding of the checks").select_option(label="speaks of the text itself")
+    page.locator("[data-found]").get_by_text("1 samples").wait_for()
+    page.locator(".rv-detail").get_by_text("Imported from own.jsonl, line 2.").wait_for()
+    page.get_by_label("Finding of the checks").select_option("")
+    page.get_by_label("Made with or imported from").select_option("more.jsonl")
+    page.locator(".rv-row", has_text="And who else?").wait_for()
+    page.locator("[data-found]").get_by_text("1 samples").wait_for()
+
+
 def test_a_key_that_is_missing_is_said_with_the_way_to_the_settings(
     open_page: OpenPage, project: Project
 ) -> None:
@@ -151,8 +255,14 @@ def test_a_file_is_brought_in_and_the_samples_are_taken_out_by_mouse(
     page.locator("#step-samples").get_by_label("Format").select_option("alpaca")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").last.click()
-    assert download.value.suggested_filename == "lighthouse-alpaca.json"
-    taken = json.loads(Path(download.value.path()).read_text())
+    assert download.value.suggested_filename == "lighthouse-alpaca.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == [
+            "lighthouse-alpaca.json",
+            "lighthouse-alpaca.json.card.json",
+            "lighthouse-alpaca.json.card.md",
+        ]
+        taken = json.loads(archive.read("lighthouse-alpaca.json"))
     assert [(row["instruction"], row["output"]) for row in taken] == [
         (row["instruction"], row["output"]) for row in rows
     ]
@@ -280,7 +390,7 @@ def test_every_finding_of_the_checks_has_words() -> None:
 def tried(name: str, model: str) -> str:
     """Try a provider out, in a thread of its own as the page does it."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(try_out, name, model, "").result()
+        return thread.submit(try_out, name, GenerateOptions(model=model)).result().model
 
 
 def test_a_provider_is_tried_out_before_a_run_depends_on_it(
@@ -292,7 +402,6 @@ def test_a_provider_is_tried_out_before_a_run_depends_on_it(
         with pytest.raises(UserError) as unknown:
             tried("ollama", "no-such-model")
         assert unknown.value.code == "providers.ollama_unknown_model"
-        assert server.total == 0  # no model was loaded for it
     with pytest.raises(UserError) as gone:
         tried("ollama", "llama3.2")
     assert gone.value.code == "providers.ollama_not_running"
@@ -305,5 +414,5 @@ def test_a_provider_is_tried_out_before_a_run_depends_on_it(
                 tried("openrouter", "maker/model")
             codes.append(failed.value.code)
             assert KEY not in str(failed.value)
-        assert codes == ["providers.openrouter_wrong_key", "ui_samples.test_failed"]
+        assert codes == ["providers.openrouter_wrong_key", "providers.failing"]
         assert tried("openrouter", "maker/model") == "maker/model"

@@ -52,7 +52,7 @@ def save_key(ask: Window, key: str = KEY) -> str:
 
 def test_every_setting_has_its_place_on_the_screen() -> None:
     drawn = {name for group in GROUPS.values() for name in group}
-    assert drawn | {"training"} == set(Settings.model_fields)
+    assert drawn | {"training", "prompts"} == set(Settings.model_fields)
 
 
 def test_a_key_is_kept_and_only_its_end_is_shown(ask: Window) -> None:

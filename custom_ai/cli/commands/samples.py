@@ -1,24 +1,24 @@
-"""`samples generate | list | review commands | import | export`; the checks are in cli/truth.py."""
+"""`samples generate | list`, and the commands of the review; the checks are in cli/truth.py."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from custom_ai.cli import foreground, truth
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given, group
+from custom_ai.cli.commands import sample_files, sample_prompts
 from custom_ai.cli.commands.providers import estimate_lines
 from custom_ai.cli.outcome import Outcome, table
+from custom_ai.datasets import privacy
 from custom_ai.datasets.collection import Judged
 from custom_ai.datasets.estimate import estimate
-from custom_ai.datasets.formats import FORMATS, export_samples, import_samples
 from custom_ai.datasets.generate import GenerateOptions
 from custom_ai.datasets.plan import SPLITS
 from custom_ai.datasets.review import Filter, Review
 from custom_ai.datasets.sample import Status
 from custom_ai.projects import project as projects
-from custom_ai.projects.lock import writing
+from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
 from custom_ai.runs import requests
 from custom_ai.texts import t
@@ -26,6 +26,7 @@ from custom_ai.texts import t
 _DEFAULT_PROVIDER = "extractive"
 _STATUSES: tuple[Status, ...] = get_args(Status)
 _SHOWN = 20
+_YES = ("y", "yes", "j", "ja")
 
 
 def register(parsers: Parsers) -> None:
@@ -36,6 +37,7 @@ def register(parsers: Parsers) -> None:
     generate.add_argument(
         "--provider", choices=providers.names(), default=_DEFAULT_PROVIDER, help=t("cli.provider")
     )
+    generate.add_argument("--yes", action="store_true", help=t("cli.consent"))
     add_options(generate, GenerateOptions)
     beforehand = command(samples, "samples estimate", _estimate)
     add_project(beforehand)
@@ -48,18 +50,15 @@ def register(parsers: Parsers) -> None:
     show.add_argument("--status", choices=_STATUSES, help=t("cli.list_status"))
     show.add_argument("--split", choices=SPLITS, help=t("cli.list_split"))
     show.add_argument("--document", default="", metavar="FILE", help=t("cli.list_document"))
+    show.add_argument("--dataset", default="", metavar="NAME", help=t("cli.list_dataset"))
+    show.add_argument("--reason", default="", metavar="CHECK", help=t("cli.list_reason"))
     show.add_argument("--search", default="", metavar="TEXT", help=t("cli.list_search"))
     show.add_argument("--reviewed", action="store_true", help=t("cli.list_reviewed"))
     show.add_argument("--limit", type=int, default=_SHOWN, help=t("cli.list_limit"))
     truth.register(samples)
     _register_review(samples)
-    take = command(samples, "samples import", _import)
-    add_project(take)
-    take.add_argument("file", type=Path, metavar="FILE", help=t("cli.sample_file"))
-    out = command(samples, "samples export", _export)
-    add_project(out)
-    out.add_argument("file", type=Path, metavar="FILE", help=t("cli.sample_target"))
-    out.add_argument("--format", choices=FORMATS, default="jsonl", help=t("cli.sample_format"))
+    sample_files.register(samples)
+    sample_prompts.register(samples)
 
 
 def _register_review(samples: Parsers) -> None:
@@ -80,6 +79,7 @@ def _register_review(samples: Parsers) -> None:
 def _generate(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     options = requests.samples(args.provider, given(args, GenerateOptions))
+    _ask_consent(project, options, args)
     if not providers.find(args.provider).local:
         # What it will cost, and what is left of a free account's requests, before anything starts.
         wished = GenerateOptions.parse(given(args, GenerateOptions))
@@ -92,6 +92,20 @@ def _generate(args: argparse.Namespace) -> Outcome:
     if args.provider == _DEFAULT_PROVIDER:
         text += f"\n{t('cli.stand_in')}"
     return Outcome(result, text)
+
+
+def _ask_consent(project: Project, options: dict[str, Any], args: argparse.Namespace) -> None:
+    """Before passages leave this machine, people are told where to; they say yes once."""
+    host = privacy.destination(args.provider, options["base_url"])
+    if not host or privacy.consented(project, host):
+        return
+    if not args.yes and sys.stdin.isatty() and not args.json:
+        print(t("cli.consent_question", host=host, provider=args.provider), end="", file=sys.stderr)
+        args.yes = sys.stdin.readline().strip().casefold() in _YES
+    if args.yes:
+        privacy.agree(project, host, args.provider)
+    # Without their word this says what to do.
+    privacy.require(project, options)
 
 
 def _estimate(args: argparse.Namespace) -> Outcome:
@@ -107,6 +121,8 @@ def _list(args: argparse.Namespace) -> Outcome:
         status=args.status,
         split=args.split,
         document=args.document,
+        dataset=args.dataset,
+        reason=args.reason,
         text=args.search,
         reviewed=args.reviewed,
     )
@@ -169,21 +185,6 @@ def _history(args: argparse.Namespace) -> Outcome:
     return Outcome(data, "\n".join(lines))
 
 
-def _import(args: argparse.Namespace) -> Outcome:
-    project = projects.find(args.project)
-    with writing(project, "samples import"):
-        imported = import_samples(project, args.file.expanduser().absolute())
-    return Outcome(vars(imported), t("cli.imported", **vars(imported)))
-
-
-def _export(args: argparse.Namespace) -> Outcome:
-    path = args.file.expanduser().absolute()
-    count = export_samples(projects.find(args.project), path, args.format)
-    return Outcome(
-        {"path": str(path), "count": count}, t("cli.exported_samples", path=path, count=count)
-    )
-
-
 def _as_json(judged: Judged) -> dict[str, Any]:
     return {"status": judged.status, **judged.sample.as_json()}
 
@@ -192,6 +193,8 @@ def _in_words(judged: Judged) -> str:
     """Question, answer, and where they come from."""
     sample = judged.sample
     place = sample.filename
+    if sample.file_line is not None:
+        place += f", {t('cli.line', line=sample.file_line)}"
     if sample.page is not None:
         place += f", {t('cli.page', page=sample.page)}"
     return f"? {sample.instruction}\n  {sample.output}\n  [{place}] {sample.id}"

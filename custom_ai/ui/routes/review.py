@@ -18,7 +18,7 @@ from custom_ai.datasets.sample import Split, Status
 from custom_ai.documents import chunks
 from custom_ai.documents.chunks import Passage
 from custom_ai.projects.project import Project
-from custom_ai.texts import t
+from custom_ai.texts import known, t
 from custom_ai.ui.findings import findings
 from custom_ai.ui.here import Here, Json, Spoken
 from custom_ai.ui.render import number, render
@@ -66,6 +66,8 @@ class Wanted(BaseModel):
     split: Split | Literal[""] = ""
     kind: str = ""
     document: str = ""
+    dataset: str = ""
+    reason: str = ""
     text: str = ""
     reviewed: bool = False
     order: Order = "written"
@@ -78,6 +80,8 @@ class Wanted(BaseModel):
             split=self.split or None,
             kind=self.kind,
             document=self.document,
+            dataset=self.dataset,
+            reason=self.reason,
             text=self.text.strip(),
             reviewed=self.reviewed,
             order=self.order,
@@ -154,7 +158,9 @@ def ids(project: Here, wanted: Annotated[Stretch, Query()]) -> list[str]:
 def choices(project: Here) -> Json:
     """What there is to filter by."""
     found = review_of(project).choices()
-    return {"document": found.documents, "kind": found.kinds}
+    same = {"document": found.documents, "kind": found.kinds, "dataset": found.datasets}
+    named = {name: [[each, each] for each in values] for name, values in same.items()}
+    return {**named, "reason": [[each, _reason(each)] for each in found.reasons]}
 
 
 @router.get("/sample/{id_}", response_class=HTMLResponse)
@@ -266,6 +272,10 @@ def _passage(project: Project, judged: Judged) -> Passage | None:
 
 def _status(judged: Judged) -> str:
     return t(f"ui_samples.status_{judged.status}")
+
+
+def _reason(check: str) -> str:
+    return t(key) if known(key := f"datasets.reason.{check}") else check
 
 
 def _said(wish: Wish, count: int) -> str:

@@ -4,14 +4,18 @@ import re
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import FileResponse, HTMLResponse
+from markupsafe import Markup
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from custom_ai import secrets
-from custom_ai.datasets.formats import Format, export_samples, import_samples
+from custom_ai.datasets import privacy
+from custom_ai.datasets.formats import Format, export_archive
+from custom_ai.datasets.imports import import_samples
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import ollama_list
@@ -29,7 +33,6 @@ router = APIRouter(prefix="/api/samples", route_class=Spoken, default_response_c
 # Larger than any collection of questions a person could review.
 MOST_BYTES = 1024 * 1024 * 1024
 
-_SUFFIX: dict[Format, str] = {"jsonl": "jsonl", "alpaca": "json", "chatml": "jsonl"}
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"|?*\u202a-\u202e\u2066-\u2069]')
 
 
@@ -41,7 +44,7 @@ def ready(project: Here) -> str:
 
 
 @router.get("/provider/{name}")
-async def about(name: str) -> str:
+async def about(name: str, project: Here) -> str:
     """What a provider is, and what it still needs."""
     provider = providers.find(name)
     key = await run_in_threadpool(secrets.find, name) if provider.needs_key else None
@@ -58,7 +61,30 @@ async def about(name: str) -> str:
         needs_key=provider.needs_key,
         key=key.masked if key else None,
         problem=problem,
+        consent=consent(project, name, privacy.destination(name)),
     )
+
+
+@router.post("/consent/{provider}")
+def agree(project: Here, provider: str, host: Annotated[str, Form()]) -> str:
+    """Note that people agreed that passages of this project are sent to this host."""
+    privacy.agree(project, host, providers.find(provider).name)
+    return consent(project, provider, host)
+
+
+@router.post("/consent/{provider}/take-back")
+def take_back(project: Here, provider: str, host: Annotated[str, Form()]) -> str:
+    """Forget the agreement."""
+    privacy.take_back(project, host)
+    return consent(project, provider, host)
+
+
+def consent(project: Project, provider: str, host: str) -> Markup:
+    """Where passages are sent to, and since when that is agreed; nothing where they stay here."""
+    if not host:
+        return Markup("")
+    agreed = privacy.consented(project, host)
+    return Markup(render("consent", provider=provider, host=host, agreed=agreed))
 
 
 @router.get("/counters")
@@ -82,16 +108,16 @@ def counters(project: Here) -> str:
 
 @router.get("/export")
 def download(project: Here, format: Format = "jsonl") -> FileResponse:
-    """The accepted samples in the format of another program, as a download."""
+    """The accepted samples in the format of another program, with their card, as one zip file."""
+    name = f"{project.slug}-{format}"
     with tempfile.NamedTemporaryFile(dir=_cache(), suffix=".samples", delete=False) as made:
         path = Path(made.name)
     try:
-        export_samples(project, path, format)
+        export_archive(project, path, format, name)
     except BaseException:
         path.unlink()
         raise
-    name = f"{project.slug}-{format}.{_SUFFIX[format]}"
-    return FileResponse(path, filename=name, background=BackgroundTask(path.unlink))
+    return FileResponse(path, filename=f"{name}.zip", background=BackgroundTask(path.unlink))
 
 
 @router.post("/import")
@@ -123,8 +149,11 @@ def _import(project: Project, path: Path) -> str:
         raise UserError(error.code, **{**error.values, "path": path.name}) from error
     one = "one" if done.added == 1 else "many"
     message = t(f"ui_samples.imported_{one}", count=number(done.added))
-    known = t("ui_samples.imported_known", count=number(done.unchanged)) if done.unchanged else ""
-    return notice(message, known, "ok" if done.added else "warning")
+    more = {
+        "known": done.unchanged, "quarantined": done.quarantined, "shortened": done.shortened
+    }  # fmt: skip
+    hints = [t(f"ui_samples.imported_{n}", count=number(c)) for n, c in more.items() if c]
+    return notice(message, " ".join(hints), "ok" if done.added else "warning")
 
 
 def _plain(name: str) -> str:

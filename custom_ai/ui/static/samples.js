@@ -18,7 +18,9 @@ class Provider extends HTMLElement {
     const name = this.getAttribute("name");
     const answer = await fetch(`/api/samples/provider/${encodeURIComponent(name)}`, { headers: headers() }).catch(() => null);
     // Made by the server, which has escaped what is not its own.
-    if (answer?.ok && name === this.getAttribute("name")) this.innerHTML = await answer.text();
+    if (!answer?.ok || name !== this.getAttribute("name")) return;
+    this.innerHTML = await answer.text();
+    htmx.process(this);
   }
 }
 customElements.define("ca-provider", Provider);
@@ -55,6 +57,10 @@ async function fetchExport(form) {
   }
 }
 
+document.addEventListener("click", (event) => {
+  const away = event.target.closest?.("[data-remove]");
+  if (away) away.closest(away.dataset.remove).remove();
+});
 document.addEventListener("click", (event) => event.target.closest?.("[data-import]") && document.getElementById("samples-file").click());
 document.addEventListener("change", (event) => event.target.id === "samples-file" && send(event.target.files[0]));
 document.addEventListener("submit", (event) => {

@@ -1,53 +1,16 @@
 // Bringing files in: dropped, chosen or pasted files and folders go to the app one by one, two at a
 // time; when all are there, the app is asked to read them. The words stand in the page (#uploads).
 import { ask, headers, look, project, tell } from "./app.js";
+import { dropped, plain } from "./upload_dropped.js";
+import { busy, place, show } from "./upload_view.js";
 
 const AT_ONCE = 2;
 const TRIES = 4, WAIT = 1500; // while the app starts again, for instance
-const MOST_SHOWN = 100;
 
 const fresh = () => ({ waiting: [], sending: new Set(), kept: 0, replaced: 0, problems: [], total: 0, bytes: 0, sentBytes: 0, names: new Set(), cancelled: false, finished: 0 });
 let batch = fresh();
-const place = () => document.getElementById("uploads");
 const zone = () => document.getElementById("drop");
 const shown = () => zone()?.offsetParent != null;
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
-const number = (value) => value.toLocaleString(document.documentElement.lang);
-const size = (bytes) => {
-  let unit = 0;
-  for (; bytes >= 1000 && unit < 3; unit++) bytes /= 1024;
-  return `${bytes.toLocaleString(document.documentElement.lang, { maximumFractionDigits: unit && bytes < 100 ? 1 : 0 })}\u202f${["B", "KB", "MB", "GB"][unit]}`;
-};
-
-// --- what was dropped: files, and folders to their depths
-
-/** Every file of a drop as {file, name}, the name with the folders it was dropped with. */
-async function dropped(transfer) {
-  // The list is only there while the event is handled: the entries are taken before any waiting.
-  const entries = [...transfer.items].map((item) => item.kind === "file" && item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return plain(transfer.files);
-  const found = [];
-  for (const entry of entries) await walk(entry, found);
-  return found;
-}
-
-async function walk(entry, found) {
-  if (entry.isFile) {
-    const name = entry.fullPath.replace(/^\//, "");
-    const file = await new Promise((done) => entry.file(done, () => done(null)));
-    found.push({ file, name });
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    // A reader hands out a folder in portions; an empty one is the end.
-    const some = await new Promise((done) => reader.readEntries(done, () => done([])));
-    if (!some.length) return;
-    for (const inner of some) await walk(inner, found);
-  }
-}
-
-const plain = (files) => [...files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
 
 // --- what can go, and under which name
 
@@ -202,55 +165,9 @@ function refresh() {
   look();
 }
 
-// --- what people see
-
-const busy = () => batch.sending.size + batch.waiting.length > 0 && !batch.cancelled;
-
 function draw() {
-  const here = place();
-  if (!here) return;
-  const working = busy();
-  const sent = batch.sentBytes + [...batch.sending].reduce((sum, item) => sum + Math.min(item.sent, item.file.size), 0);
-  const values = { done: number(batch.kept), total: number(batch.total), sent: size(sent), size: size(batch.bytes), replaced: number(batch.replaced) };
-  const retryable = batch.problems.some((problem) => problem.item);
-  here.hidden = !batch.total && !batch.problems.length;
-  const state = working ? "atWork" : batch.broken ? "broken" : batch.cancelled ? "cancelled" : "done";
-  here.querySelector("[data-words]").textContent = fill(here.dataset[state], values);
-  const share = batch.bytes ? (sent / batch.bytes) * 100 : working ? 0 : 100;
-  const bar = here.querySelector("[role=progressbar]");
-  bar.hidden = !working;
-  bar.setAttribute("aria-valuenow", Math.round(share));
-  bar.firstElementChild.style.width = `${share}%`;
-  const more = here.querySelector("[data-more]");
-  more.textContent = [!working && wished() && here.dataset.patient, batch.replaced && fill(here.dataset.replaced, values)].filter(Boolean).join(" ");
-  more.hidden = !more.textContent;
-  here.querySelector("[data-upload=cancel]").hidden = !working;
-  here.querySelector("[data-upload=close]").hidden = working;
-  here.querySelector("[data-upload=retry]").hidden = working || !retryable;
-  problems(here);
-  note(working);
-  if (!working && batch.total && !batch.announced) {
-    batch.announced = true;
-    document.getElementById("announce").textContent = here.querySelector("[data-words]").textContent;
-  }
-}
-
-function problems(here) {
-  const details = here.querySelector("details");
-  const list = details.querySelector("ul");
-  details.hidden = !batch.problems.length;
-  if (list.childElementCount === Math.min(batch.problems.length, MOST_SHOWN) && list.dataset.of === String(batch.problems.length)) return;
-  list.dataset.of = batch.problems.length;
-  const failures = batch.problems.filter((problem) => problem.item).length;
-  const refused = batch.problems.length - failures;
-  const words = [failures && fill(here.dataset.failed, { count: number(failures) }), refused && fill(here.dataset.refused, { count: number(refused) })];
-  details.querySelector("summary").textContent = words.filter(Boolean).join(" · ");
-  list.replaceChildren(...batch.problems.slice(0, MOST_SHOWN).map(({ name, reason }) => {
-    const line = document.createElement("li");
-    line.append(Object.assign(document.createElement("bdi"), { textContent: name }), Object.assign(document.createElement("span"), { textContent: reason }));
-    return line;
-  }));
-  if (batch.problems.length > MOST_SHOWN) list.append(Object.assign(document.createElement("li"), { textContent: "…" }));
+  show(batch, wished());
+  if (place()) note(busy(batch));
 }
 
 // --- a batch that a reload broke off: the browser forgets its files, people must not have to guess
@@ -260,7 +177,7 @@ const note = (working) => (working ? sessionStorage.setItem(NOTE(), JSON.stringi
 
 function recall() {
   const noted = sessionStorage.getItem(NOTE());
-  if (!noted || busy()) return;
+  if (!noted || busy(batch)) return;
   const [kept, total] = JSON.parse(noted);
   batch = { ...fresh(), kept, total, broken: true };
   draw();
@@ -303,7 +220,7 @@ document.addEventListener("click", (event) => {
   else showChunks(at.dataset.chunksOf);
 });
 addEventListener("beforeunload", (event) => {
-  if (busy()) event.preventDefault();
+  if (busy(batch)) event.preventDefault();
 });
 document.body.addEventListener("ca:runs", read);
 read();

@@ -1,13 +1,18 @@
 """Training data: have samples written, review them one by one, bring in and take out files."""
 
 import asyncio
+import json
 import threading
 from typing import Any
 
 import gradio as gr
 
 from custom_ai import secrets
-from custom_ai.datasets.generate import GenerateOptions
+from custom_ai.datasets import privacy, prompts
+from custom_ai.datasets.estimate import estimate
+from custom_ai.datasets.generate_options import GenerateOptions
+from custom_ai.datasets.preview import preview
+from custom_ai.datasets.trial import try_out
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import ollama_list
@@ -18,13 +23,17 @@ from custom_ai.settings import load
 from custom_ai.texts import known, t
 from custom_ai.ui import journey
 from custom_ai.ui.form import Form
-from custom_ai.ui.render import banner, notice, render
+from custom_ai.ui.render import banner, notice, number, render
 from custom_ai.ui.screen import Screen, fragment, html
-from custom_ai.ui.trial import try_out
 
 # Cuts its questions out of the text: there is no model to choose, and nothing to ask.
 _WITHOUT_MODEL = "extractive"
-_MORE = ("pairs_per_request", "concurrency", "base_url", "retries", "retry_delay", "seed")
+# The switches that only OpenRouter understands, and what people rarely change.
+_SWITCHES = ("deny_data_collection", "distillable_only")
+_MORE = (
+    "pairs_per_request", "concurrency", "requests_per_minute", "base_url", "retries",
+    "retry_delay", "wait_for_server", "seed",
+)  # fmt: skip
 
 # Two windows that ask at the same moment must not start two runs.
 _starting = threading.Lock()
@@ -38,6 +47,11 @@ def draw(screen: Screen) -> None:
         with gr.Column(elem_classes="ca-card", scale=5):
             html(render("heading", title=t("ui_samples.now"), about=t("ui_samples.now_about")))
             html(render("samples_now"))
+    with gr.Column(elem_classes="ca-card"):
+        title, about = t("ui_samples.prompts"), t("ui_samples.prompts_about")
+        with gr.Accordion(title, open=False, elem_id="prompts"):
+            html(f'<p class="ca-dim">{about}</p>')
+            fragment("/api/prompts", "settings config")
     with gr.Column(elem_classes="ca-card"):
         html(render("heading", title=t("ui_samples.review"), about=t("ui_samples.review_about")))
         html(render("review"))
@@ -68,13 +82,18 @@ def _draw_generation(screen: Screen) -> None:
     form.draw("count")
     with gr.Column(visible=False) as freely:
         form.draw("temperature")
+        form.draw("budget")
+    with gr.Column(visible=False) as switches:
+        form.draw(*_SWITCHES)
     with gr.Column(visible=False) as more, gr.Accordion(t("ui_samples.more"), open=False):
         form.draw(*_MORE)
     with gr.Row(elem_classes="ca-actions"):
         start = gr.Button(t("ui_samples.start"), variant="primary", elem_id="start-samples")
+        cost = gr.Button(t("ui_samples.estimate_show"), elem_id="estimate", visible=False)
         test = gr.Button(t("ui_samples.test"), elem_id="test-provider", visible=False)
+        look = gr.Button(t("ui_samples.preview_show"), elem_id="preview", visible=False)
     tried = html("", elem_id="provider-tried")
-    chosen = [about, asked, freely, more, model, again, test, tried]
+    chosen = [about, asked, freely, more, switches, model, again, cost, test, look, tried]
 
     def fill(project: Project) -> list[Any]:
         last = _last(project)
@@ -87,30 +106,51 @@ def _draw_generation(screen: Screen) -> None:
     def refresh(project: Project, now: str) -> Any:
         return gr.Dropdown(choices=_installed(), value=now)
 
-    def begin(project: Project, name: str, model: str | None, *given: Any) -> None:
+    def options_of(name: str, model: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": _typed(name, model)}
+        _check(name, wished["model"])
+        return wished
+
+    def begin(project: Project, name: str, model: str | None, *given: Any) -> str:
         if not journey.look(project).documents:
             raise UserError("ui_samples.no_documents")
-        _check(name, wished["model"])
+        wished = options_of(name, model, given)
+        host = privacy.destination(name, wished["base_url"])
+        if host and not privacy.consented(project, host):
+            # Said where the button is; the run itself would refuse as well.
+            return render("consent", provider=name, host=host, agreed=None)
         with _starting:
             runner.start(project, "samples", requests.samples(name, wished))
+        return ""
 
     def trial(project: Project, name: str, model: str | None, *given: Any) -> str:
         try:
-            _check(name, _typed(name, model))
-            full_name = try_out(name, _typed(name, model), form.values(given)["base_url"])
+            found = try_out(name, GenerateOptions.parse(options_of(name, model, given)))
         except UserError as error:
             return banner(error)
-        return notice(t("ui_samples.test_passed", model=full_name))
+        cost, seconds = number(float(found.cost), 4), number(found.seconds, 1)
+        return notice(t("ui_samples.tested", model=found.model, seconds=seconds, cost=cost))
+
+    def look_at(project: Project, name: str, model: str | None, *given: Any) -> str:
+        wished = {**form.values(given), "model": _typed(name, model)}
+        options = GenerateOptions.parse(wished)
+        seen = asyncio.run(preview(project, name, options, prompts.of(project)))
+        body = json.dumps(seen.body, ensure_ascii=False, indent=2) if seen.body else ""
+        return render("preview", seen=seen, body=body)
+
+    def foresee(project: Project, name: str, model: str | None, *given: Any) -> str:
+        options = GenerateOptions.parse(options_of(name, model, given))
+        return render("estimate", found=estimate(project, name, options), budget=options.budget)
 
     screen.on_load(fill, [provider, *chosen, *form.widgets])
     screen.on(provider.input, choose, [provider], chosen)
     screen.on(again.click, refresh, [model], [model])
     screen.on(
-        start.click, begin, [provider, model, *form.widgets],
+        start.click, begin, [provider, model, *form.widgets], [tried],
         validator=lambda _, __, *given: [gr.validate(True, "")] * 2 + form.check(*given),
     )  # fmt: skip
-    screen.on(test.click, trial, [provider, model, *form.widgets], [tried])
+    for button, do in ((test, trial), (look, look_at), (cost, foresee)):
+        screen.on(button.click, do, [provider, model, *form.widgets], [tried])
 
 
 def _named(name: str) -> str:
@@ -127,9 +167,11 @@ def _widgets(project: Project, name: str) -> list[Any]:
         render("samples_provider_place", provider=name),
         gr.Row(visible=asks),
         *[gr.Column(visible=asks)] * 2,
+        gr.Column(visible=name == "openrouter"),
         gr.Dropdown(choices=models, value=_last(project, name).get("model") or _first(models)),
         gr.Button(visible=ollama),
-        gr.Button(visible=asks),
+        gr.Button(visible=name == "openrouter"),
+        *[gr.Button(visible=asks)] * 2,
         "",
     ]
 

@@ -26,6 +26,11 @@ def draw(screen: Screen) -> None:
     _card("keys")
     _group(screen, "computing")
     _card("training")
+    with gr.Column(elem_classes="ca-card"):
+        title, about = t("ui_settings.prompts"), t("ui_settings.prompts_about")
+        with gr.Accordion(title, open=False, elem_id="prompts-of-all"):
+            html(f'<p class="ca-dim">{about}</p>')
+            fragment("/api/settings/prompts", "settings")
     _group(screen, "services")
     _group(screen, "program")
     _card("folders", "projects")
