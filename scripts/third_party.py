@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 LIST = ROOT / "THIRD_PARTY.md"
 
 # Libraries that only systems other than the one that makes the list install; HEAD speaks of them.
-ELSEWHERE = re.compile(r"nvidia-|cuda-|triton|intel-|mkl$|tbb$|colorama$|pywin32")
+ELSEWHERE = re.compile(r"nvidia-|cuda-|triton|intel-|mkl$|tbb$|colorama$|pywin32|mlx")
 
 # LGPL is allowed only for what is used as an exchangeable library, each with the reason here.
 LGPL_ALLOWED: dict[str, str] = {}
@@ -54,6 +54,10 @@ full texts lie in the installed packages (in `.venv`, each library's `*.dist-inf
   They are loaded as separate files and used under the GCC Runtime Library Exception or the LGPL.
 - Linux with an NVIDIA graphics card also gets triton (MIT) and NVIDIA's CUDA libraries, from NVIDIA
   under its own terms. Windows also gets colorama and pywin32-ctypes (both BSD-3-Clause).
+- Apple computers also get mlx and mlx-lm (both MIT), with sentencepiece (Apache-2.0) and protobuf
+  (BSD-3-Clause).
+- Unsloth is no library of custom-ai: whoever wants it installs it apart, under its own licence, of
+  which custom-ai tells before (docs/decisions/0027-unsloth-apart.md).
 - The extra `window` adds pywebview (BSD-3-Clause) with bottle and proxy_tools (both MIT), and
   pythonnet on Windows, PyObjC on macOS (both MIT). It shows the web view of the system, no Qt.
 - The extra `postgresql` adds pg8000 (BSD-3-Clause) with scramp (MIT-0), asn1crypto (MIT) and
@@ -147,9 +151,10 @@ def problems(libraries: Iterable[Library]) -> list[str]:
 
 
 def requirements() -> list[str]:
-    """What pyproject.toml asks for at run time; the test extra is not part of the product."""
+    """What pyproject.toml asks for at run time on this system; the test extra is not part of it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return [str(need) for need in project["dependencies"]]
+    needs = [Requirement(text) for text in project["dependencies"]]
+    return [str(need) for need in needs if not need.marker or need.marker.evaluate()]
 
 
 def render(libraries: Iterable[Library]) -> str:

@@ -22,6 +22,7 @@ from custom_ai.projects.project import Project
 from custom_ai.runs.run import Run, all_runs
 from custom_ai.step import Step
 from custom_ai.training import engine as engines
+from custom_ai.training import engine_install
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.data import load_samples
 from custom_ai.training.engine import Job
@@ -103,6 +104,14 @@ def train(project: Project, options: Json, step: Step) -> Json:
     samples, validation = load_samples(current_samples(project), chosen)
     job = Job(model, samples, validation, chosen, step.folder)
     return {**engines.train(job, step).as_json(), "base_model": model.name}
+
+
+def install_engine(project: Project, options: Json, step: Step) -> Json:
+    """options: {"name": an engine, "agreed": whether somebody agreed to the notice}.
+
+    The engine serves every project; this one only keeps the record.
+    """
+    return engine_install.install(options["name"], options["agreed"], step)
 
 
 def export(project: Project, options: Json, step: Step) -> Json:
@@ -196,6 +205,7 @@ TASKS = (
     Task("embed", embed_documents, _nothing),
     Task("samples", generate_samples, _chunks),
     Task("train", train, _samples, device=True),
+    Task("engine", install_engine, _nothing),
     Task("export", export, _adapter),
     Task("evaluate", evaluate, _exam),
 )

@@ -5,6 +5,7 @@ from custom_ai.cli.commands import (
     demo,
     doctor,
     documents,
+    engine,
     evaluate,
     export,
     model,
@@ -32,6 +33,7 @@ COMMANDS = (
     chat,
     evaluate,
     runs,
+    engine,
     settings,
     worker,
 )

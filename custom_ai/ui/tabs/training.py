@@ -57,6 +57,8 @@ def _draw_training(screen: Screen) -> None:
     form.draw(*_FIRST)
     with gr.Accordion(t("ui_training.more"), open=False):
         form.draw(*(name for name in TrainingOptions.model_fields if name not in _FIRST))
+        fragment("/api/engines/list", "runs")
+        fragment("/api/runs/card/engine", "runs tick-engine", "ca-card-of-run")
     place = html("")
     with gr.Row(elem_classes="ca-actions"):
         start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
