@@ -1,78 +1,47 @@
-"""Every export is loaded and questioned before it is called ready."""
+"""Every GGUF export is loaded in the real llama.cpp and questioned before it is called ready."""
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from custom_ai import files
-from custom_ai.errors import UserError
-from custom_ai.export.gguf.vocabulary import turn_end
-from custom_ai.export.merge import ROUNDING, mean_divergence
+from custom_ai.export.gguf import numbers, vocabulary
 from custom_ai.export.reference import Reference
-from custom_ai.models.chat_template import conversation_tokens, prompt_tokens
-from custom_ai.providers.gguf_header import read_header
+from custom_ai.export.verdict import DIALOGUES, Acceptance, Check, tokens_check
+from custom_ai.models.architectures import for_config
+from custom_ai.models.chat_template import conversation_tokens, prompt_tokens, rendered
+from custom_ai.providers.gguf_header import GgufHeader, read_header
 from custom_ai.providers.local import Completion, LlamaCpp, Message, Place
 from custom_ai.step import Step
 
+Probes = Sequence[tuple[Sequence[int], Sequence[Place]]]
+
 # general.file_type → the largest mean divergence from the unquantised model, in nats. Measured:
 # F16 3e-7 to 4e-6, Q8_0 1e-4 to 1e-3, Q4_K_M 1e-3 (trained) to 0.12 (random weights).
-_BOUNDS = {0: 1e-4, 1: 1e-4, 7: 1e-2, 15: 0.3}
+_BOUNDS = {
+    0: 1e-4,
+    1: 1e-4,
+    32: 5e-3,  # F32, F16, BF16
+    7: 1e-2,
+    18: 3e-2,  # Q8_0, Q6_K
+    8: 0.15,
+    9: 0.15,
+    17: 0.15,  # Q5_0, Q5_1, Q5_K_M
+    2: 0.4,
+    15: 0.3,  # Q4_0, Q4_K_M
+}
+# What the loss may grow by beyond that: a few answers are a small sample.
+_LOSS_ROOM = 0.05
 
 _PLACES = 12
 _ASKED = 2
 # The export may word an answer differently, so it gets more room to come to its end.
 _REFERENCE_TOKENS, _EXPORT_TOKENS = 96, 192
 _CONTEXT = 2048
-
-_DIALOGUES: tuple[tuple[Message, ...], ...] = (
-    ({"role": "user", "content": "Wie groß ist die Straßenbrücke über den Fluss?"},),
-    ({"role": "user", "content": "What does the document say about 12,345.67 €?"},),
-    (
-        {"role": "user", "content": "Guten Tag!\n\nÄhm … können Sie\tmir  helfen?"},
-        {"role": "assistant", "content": "Natürlich: Fragen Sie mich („gern“)."},
-        {"role": "user", "content": "I'll ask in English, don't worry: 数学 – naïve?"},
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    value, bound: what was found and what was demanded. text: the key of its description.
-    """
-
-    name: str
-    ok: bool
-    value: float | int | str
-    bound: float | int | str
-    text: str
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """All checks of one export."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(check.ok for check in self.checks)
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape other programs may rely on."""
-        return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
-
-    def save(self, folder: Path) -> None:
-        """Write acceptance.json, or raise UserError naming the first check that failed."""
-        for check in self.checks:
-            if not check.ok:
-                raise UserError(f"export.failed.{check.name}", value=check.value, bound=check.bound)
-        files.write_json(folder / "acceptance.json", self.as_json())
+# Answers of the validation samples whose loss is measured, and how many of their tokens.
+_VALIDATED, _VALIDATED_TOKENS = 4, 24
 
 
 def accept(
@@ -81,11 +50,15 @@ def accept(
     questions: Sequence[tuple[str, str]],
     step: Step,
     exact: Path | None = None,
+    validation: Sequence[tuple[str, str]] = (),
+    adapter: Path | None = None,
 ) -> Acceptance:
     """Question a GGUF file in the real llama.cpp and compare it with the model it was made from.
 
     questions: pairs of question and answer from the training, asked in addition to our own.
     exact: the unquantised GGUF it was made from, held to that format's far stricter bound.
+    validation: pairs that were held out of the training, whose loss is measured.
+    adapter: a GGUF adapter that is to make the file the model in `reference_folder`.
     Raises UserError when the file doesn't even load.
     """
     from transformers import AutoTokenizer
@@ -95,85 +68,44 @@ def accept(
     room = min(_CONTEXT, header.context_length) - _EXPORT_TOKENS
     dialogues = _dialogues(questions, tokenizer, room)
     prompts = [prompt_tokens(tokenizer, list(dialogue)) for dialogue in dialogues]
-    end = header.values.get("tokenizer.ggml.eos_token_id")
-    wanted_end = turn_end(reference_folder, tokenizer)
+    answers = _answers(validation, tokenizer, room)
+    # A single token sees no other: what differs there has nothing to do with attention.
+    alone = [[token] for token in sorted({t for p in prompts for t in p[:3]})[:4]]
     log = step.folder / "llama.log"
     step.progress(0, 3, "check")
-    with LlamaCpp(gguf, context=_CONTEXT, log=log) as model:
-        read = [model.tokenize(model.render(dialogue)) for dialogue in dialogues]
-        probes = _probe(model, prompts)
-        answers = [model.complete(prompt, _EXPORT_TOKENS) for prompt in _asked(prompts)]
-    exact_probes = []
-    if exact is not None:
-        with LlamaCpp(exact, context=_CONTEXT, log=log) as model:
-            exact_probes = _probe(model, prompts)
+    with LlamaCpp(gguf, context=_CONTEXT, log=log, adapter=adapter) as model:
+        texts = [model.render(dialogue) for dialogue in dialogues]
+        read = [model.tokenize(text) for text in texts]
+        probes = _probe(model, prompts, _PLACES)
+        loss = _loss(model, answers)
+        said = [model.complete(prompt, _EXPORT_TOKENS) for prompt in prompts[:_ASKED]]
+    closest, exact_probes, exact_loss = exact or gguf, probes, loss
+    with LlamaCpp(closest, context=_CONTEXT, log=log, adapter=adapter) as model:
+        lonely = _probe(model, alone, 1)
+        if exact is not None:
+            exact_probes = _probe(model, prompts, _PLACES)
+            exact_loss = _loss(model, answers)
     step.progress(1, 3, "check")
     step.stop_if_asked()
     reference = Reference(reference_folder)
     checks = [
         Check("loads", True, header.architecture, header.architecture, "export.check.loads"),
-        Check("end", end == wanted_end, str(end), wanted_end, "export.check.end"),
-        _tokens_check(read, prompts),
+        _end_check(header, reference_folder, tokenizer),
+        _template_check(header, tokenizer, texts, dialogues),
+        tokens_check(read, prompts),
+        _positions_check(read_header(closest), reference_folder),
     ]
-    if exact is not None:
-        checks.append(_closeness(reference, exact_probes, exact, "conversion"))
-    checks.append(_closeness(reference, probes, gguf, "logprobs"))
+    close = [_closeness(reference, exact_probes, closest, "conversion")] if exact else []
+    close.append(_closeness(reference, probes, gguf, "logprobs"))
+    checks += _attention_check(reference, lonely, closest, close[0])
+    checks += close
+    if answers:
+        bound = exact_loss + _bound(gguf) + _LOSS_ROOM
+        checks.append(Check("loss", loss <= bound, loss, bound, "export.check.loss"))
     step.progress(2, 3, "check")
-    checks.append(_stops_check(reference, _asked(prompts), answers, step))
+    checks.append(_stops_check(reference, prompts[:_ASKED], said, step))
     step.progress(3, 3, "check")
     return Acceptance(tuple(checks))
-
-
-def accept_folder(
-    folder: Path, base_path: str, adapter: Path | None, precision: str, step: Step
-) -> Acceptance:
-    """Load a merged model anew and compare it with base and adapter as they were trained."""
-    step.progress(0, 2, "check")
-    trained = Reference(base_path, adapter)
-    conversations = [conversation_tokens(trained.tokenizer, list(d)) for d in _DIALOGUES]
-    expected = [trained.log_probabilities(c, len(c) - 1) for c in conversations]
-    del trained
-    gc.collect()
-    step.progress(1, 2, "check")
-    step.stop_if_asked()
-    merged = Reference(folder)
-    read = [conversation_tokens(merged.tokenizer, list(d)) for d in _DIALOGUES]
-    divergence = max(
-        mean_divergence(e, merged.log_probabilities(c, len(c) - 1))
-        for e, c in zip(expected, conversations, strict=True)
-    )
-    bound = ROUNDING[precision]
-    end = merged.model.generation_config.eos_token_id
-    step.progress(2, 2, "check")
-    return Acceptance(
-        (
-            Check("loads", True, "transformers", "transformers", "export.check.loads"),
-            Check("end", bool(end), str(end), "≥ 1", "export.check.end"),
-            _tokens_check(read, conversations),
-            Check("logprobs", divergence <= bound, divergence, bound, "export.check.logprobs"),
-        )
-    )
-
-
-def accept_adapter(folder: Path, base_path: str, step: Step) -> Acceptance:
-    """Load an adapter on its base; merged into it, it must say the same."""
-    step.progress(0, 1, "check")
-    tuned = Reference(base_path, folder)
-    conversations = [conversation_tokens(tuned.tokenizer, list(d)) for d in _DIALOGUES]
-    beside = [tuned.log_probabilities(c, len(c) - 1) for c in conversations]
-    tuned.model = tuned.model.merge_and_unload(safe_merge=True)
-    divergence = max(
-        mean_divergence(e, tuned.log_probabilities(c, len(c) - 1))
-        for e, c in zip(beside, conversations, strict=True)
-    )
-    bound = ROUNDING["float32"]
-    step.progress(1, 1, "check")
-    return Acceptance(
-        (
-            Check("loads", True, "peft", "peft", "export.check.loads"),
-            Check("logprobs", divergence <= bound, divergence, bound, "export.check.logprobs"),
-        )
-    )
 
 
 def _dialogues(
@@ -185,30 +117,86 @@ def _dialogues(
         message = {"role": "user", "content": question}
         if len(own) < _ASKED and len(prompt_tokens(tokenizer, [message])) <= room:
             own.append((message,))
-    return [*own, *_DIALOGUES]
+    return [*own, *DIALOGUES]
 
 
-def _asked(prompts: list[list[int]]) -> list[list[int]]:
-    return prompts[:_ASKED]
+def _answers(
+    pairs: Sequence[tuple[str, str]], tokenizer: Any, room: int
+) -> list[tuple[list[int], list[int]]]:
+    """Prompt and answer of each pair that fits, as tokens."""
+    found: list[tuple[list[int], list[int]]] = []
+    for question, answer in pairs:
+        asked = {"role": "user", "content": question}
+        prompt = prompt_tokens(tokenizer, [asked])
+        whole = conversation_tokens(tokenizer, [asked, {"role": "assistant", "content": answer}])
+        if len(whole) <= room and whole[: len(prompt)] == prompt and len(found) < _VALIDATED:
+            found.append((prompt, whole[len(prompt) :][:_VALIDATED_TOKENS]))
+    return found
 
 
-def _probe(model: LlamaCpp, prompts: Sequence[list[int]]) -> list[tuple[list[int], list[Place]]]:
-    return [(prompt, model.probe(prompt, _PLACES)) for prompt in prompts]
+def _probe(
+    model: LlamaCpp, prompts: Sequence[list[int]], places: int
+) -> list[tuple[list[int], list[Place]]]:
+    return [(prompt, model.probe(prompt, places)) for prompt in prompts]
 
 
-def _tokens_check(read: list[list[int]], wanted: list[list[int]]) -> Check:
-    same = sum(a == b for a, b in zip(read, wanted, strict=True))
-    return Check("tokens", same == len(wanted), same, len(wanted), "export.check.tokens")
+def _loss(model: LlamaCpp, answers: Sequence[tuple[list[int], list[int]]]) -> float:
+    """The mean of −ln p over the tokens of the answers; 0 where there are none."""
+    losses = [loss for prompt, answer in answers for loss in model.losses(prompt, answer)]
+    return sum(losses) / len(losses) if losses else 0.0
 
 
-def _closeness(
-    reference: Reference,
-    probes: Sequence[tuple[Sequence[int], Sequence[Place]]],
-    gguf: Path,
-    name: str,
+def _end_check(header: GgufHeader, folder: Path, tokenizer: Any) -> Check:
+    end, wanted = header.values.get("tokenizer.ggml.eos_token_id"), 0
+    wanted = vocabulary.turn_end(folder, tokenizer)
+    return Check("end", end == wanted, str(end), wanted, "export.check.end")
+
+
+def _template_check(
+    header: GgufHeader,
+    tokenizer: Any,
+    texts: Sequence[str],
+    dialogues: Sequence[Sequence[Message]],
 ) -> Check:
-    divergence = reference.difference(probes).divergence
-    bound = _BOUNDS[int(read_header(gguf).values["general.file_type"])]
+    """Whether llama.cpp writes the dialogues as the training did; it may leave out the first token,
+    and spaces before it."""
+    if "tokenizer.chat_template" not in header.values:
+        return Check("template", False, "–", len(texts), "export.check.template")
+    begin = tokenizer.bos_token or ""
+    wanted = [rendered(tokenizer, list(d), add_generation_prompt=True) for d in dialogues]
+    same = sum(
+        a.lstrip().removeprefix(begin) == b.lstrip().removeprefix(begin)
+        for a, b in zip(texts, wanted, strict=True)
+    )
+    return Check("template", same == len(texts), same, len(texts), "export.check.template")
+
+
+def _positions_check(header: GgufHeader, folder: Path) -> Check:
+    """Whether the file rotates and stretches positions as the model's config says."""
+    config = files.read_json(folder / "config.json")
+    wanted: dict[str, Any] = {**numbers.positions(config, for_config(config))}
+    found = {name: header.values.get(name) for name in wanted}
+    wanted |= {tensor.name: tensor.shape for tensor in numbers.rope_tensors(config)}
+    found |= {name: shape for name, (shape, _) in header.tensors.items() if "rope_f" in name}
+    wrong = [name for name in wanted if not numbers.alike(wanted[name], found.get(name))]
+    return Check("positions", not wrong, ", ".join(wrong) or "–", "–", "export.check.positions")
+
+
+def _attention_check(reference: Reference, lonely: Probes, gguf: Path, close: Check) -> list[Check]:
+    """Where the conversion is wrong, but not for a token alone, attention is what went wrong."""
+    if close.ok:
+        return []
+    alone = reference.difference(lonely).divergence
+    wrong = alone <= _bound(gguf)
+    return [Check("attention", not wrong, close.value, close.bound, "export.check.attention")]
+
+
+def _bound(gguf: Path) -> float:
+    return _BOUNDS[int(read_header(gguf).values["general.file_type"])]
+
+
+def _closeness(reference: Reference, probes: Probes, gguf: Path, name: str) -> Check:
+    divergence, bound = reference.difference(probes).divergence, _bound(gguf)
     return Check(name, divergence <= bound, divergence, bound, f"export.check.{name}")
 
 

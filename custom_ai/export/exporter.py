@@ -35,6 +35,8 @@ class Source:
     for the base model itself. name: of the new model; it becomes part of file names.
     base_name: what the model card calls the base model; the path's last part when empty.
     questions: pairs of question and answer from the training, to question the export with.
+    validation: pairs that were held out of it, to measure what a smaller format loses.
+    licence: of the base model, where it is known.
     """
 
     base_path: str
@@ -42,6 +44,8 @@ class Source:
     name: str
     base_name: str = ""
     questions: tuple[tuple[str, str], ...] = ()
+    validation: tuple[tuple[str, str], ...] = ()
+    licence: str = ""
 
     @property
     def base(self) -> str:
@@ -108,11 +112,15 @@ def require_space(folder: Path, needed: float) -> None:
 
 
 @contextlib.contextmanager
-def work_folder(source: Source, step: Step) -> Iterator[Path]:
-    """A folder for intermediate files, kept for the next attempt only after an interruption."""
+def work_folder(source: Source, step: Step, precision: str = "f16") -> Iterator[Path]:
+    """A folder for intermediate files, kept for the next attempt only after an interruption.
+
+    precision: of what will lie in it; files of another one are made anew.
+    """
     folder = step.folder / "work"
     stamp = folder / "source.json"
     wanted = {"base": source.base_path, "adapter": str(source.adapter), "name": source.name}
+    wanted["precision"] = precision
     if not stamp.exists() or files.read_json(stamp) != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         files.write_json(stamp, wanted)

@@ -4,10 +4,10 @@ from custom_ai.errors import UserError
 from custom_ai.export.gguf import vocabulary
 from custom_ai.files import read_json
 from custom_ai.models.architectures import for_config
-from custom_ai.models.facts import SENTENCE_PIECE, Facts
+from custom_ai.models.facts import Facts
 
 # The formats whose files hold the tokenizer in llama.cpp's way.
-_IN_LLAMA_CPP = ("gguf",)
+_IN_LLAMA_CPP = ("gguf", "gguf_adapter", "ollama")
 
 
 def obstacle(facts: Facts, format_name: str) -> UserError | None:
@@ -23,8 +23,6 @@ def obstacle(facts: Facts, format_name: str) -> UserError | None:
             return None
         if folder and (folder / "tokenizer.json").exists():
             vocabulary.check_file(folder / "tokenizer.json")
-        elif facts.tokenizer == SENTENCE_PIECE:
-            return UserError("export.unknown_tokenizer", kind=SENTENCE_PIECE)
     except UserError as error:
         return error
     return None

@@ -56,9 +56,15 @@ def end_tokens(tokenizer: Any) -> list[int]:
     return sorted(found)
 
 
-def _tokens(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
-    text = tokenizer.apply_chat_template(
+def rendered(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> str:
+    """A conversation in the words of the model's own template."""
+    text: str = tokenizer.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=add_generation_prompt, **_WISHES
     )
+    return text
+
+
+def _tokens(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
+    text = rendered(tokenizer, messages, add_generation_prompt)
     tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return tokens

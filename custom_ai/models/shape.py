@@ -52,6 +52,11 @@ class Shape:
 
     def adapter_parameters(self, rank: int) -> int:
         """How many weights a LoRA adapter on all linear layers has."""
+        if self.architecture == "Phi3ForCausalLM":
+            # Queries, keys and values in one projection, gate and up in another.
+            fused = self.hidden + self.queries + 2 * self.keys
+            fused += self.queries + 2 * self.hidden + 3 * self.intermediate + self.hidden
+            return self.layers * rank * fused
         widths = (
             (self.hidden, self.queries),
             (self.hidden, self.keys),

@@ -28,7 +28,7 @@ class ProjectConfig(Options):
     name: str
     created_at: str
     base_model: str = "starter"
-    output_format: Literal["gguf", "safetensors", "adapter"] = "gguf"
+    output_format: Literal["gguf", "ollama", "safetensors", "adapter", "gguf_adapter"] = "gguf"
     chunk_tokens: int = Field(default=512, ge=64, le=8192)
     chunk_overlap: int = Field(default=50, ge=0, le=1024)
     # A model of Ollama's that turns text into vectors; empty: search goes by words alone.

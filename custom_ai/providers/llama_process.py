@@ -28,12 +28,15 @@ class LlamaCppFailure(Exception):
 class LlamaProcess:
     """One model in a process of its own; `start` it before asking, `close` it in the end.
 
-    threads, log: as in LlamaCpp. Every method raises UserError when llama.cpp refuses, dies or
-    takes too long.
+    threads, log, adapter: as in LlamaCpp. Every method raises UserError when llama.cpp refuses,
+    dies or takes too long.
     """
 
-    def __init__(self, path: Path, threads: int, log: Path | None) -> None:
+    def __init__(
+        self, path: Path, threads: int, log: Path | None, adapter: Path | None = None
+    ) -> None:
         self._path = path
+        self._adapter = adapter
         self._threads = threads
         self._log_file = log
         self._key = random_source.token_urlsafe(32)
@@ -67,6 +70,7 @@ class LlamaProcess:
         self._log = self._open_log()
         threads = threads_for(self._threads, self._path.stat().st_size)
         arguments = [str(self._path), str(threads), str(context)]
+        arguments += [str(self._adapter)] if self._adapter else []
         self._process = child.start("custom_ai.providers.llama_worker", arguments, self._log)
         self._resources.callback(_end, self._process)
         assert self._process.stdin is not None

@@ -35,6 +35,9 @@ GENERATION_CONTEXT = 8192
 # llama.cpp's own sign for "draw anew each time".
 ANY_SEED = -1
 
+# How many of the likeliest tokens are asked for where one of them is looked for.
+_ODDS = 256
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -78,15 +81,21 @@ class LlamaCpp:
     threads: 0 takes the settings' number, else one for each physical core.
     context: the longest dialogue in tokens, never more than the model was made for.
     log: where llama.cpp's own messages go; a temporary file when None.
+    adapter: a LoRA adapter in a GGUF file, which changes the model's answers.
     Every method raises UserError when llama.cpp refuses, dies or takes too long.
     """
 
     def __init__(
-        self, path: Path, threads: int = 0, context: int = 4096, log: Path | None = None
+        self,
+        path: Path,
+        threads: int = 0,
+        context: int = 4096,
+        log: Path | None = None,
+        adapter: Path | None = None,
     ) -> None:
         self._path = path
         self._context = context
-        self._llama = LlamaProcess(path, threads, log)
+        self._llama = LlamaProcess(path, threads, log, adapter)
 
     def __enter__(self) -> "LlamaCpp":
         if reason := unavailable():
@@ -181,6 +190,16 @@ class LlamaCpp:
             odds = reports[0]["top_logprobs"] if reports else []
             logprobs = {int(token["id"]): float(token["logprob"]) for token in odds}
             found.append(Place(answer["tokens"][0], logprobs))
+        return found
+
+    def losses(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """−ln p of each token of an answer that is given; a place nothing is reported of is left
+        out, and a token that is not among the likeliest counts as the last of them."""
+        found = []
+        for i, token in enumerate(answer):
+            odds = self.probe([*prompt, *answer[:i]], 1, _ODDS)[0].logprobs
+            if odds:
+                found.append(-odds.get(token, min(odds.values())))
         return found
 
     def chat(

@@ -1,6 +1,7 @@
 """Which models Ollama has; asked for people who wait for a page, so never for long."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from custom_ai.providers.http import Server, object_of, text_of
 from custom_ai.providers.provider import JobFatal, RunFatal, Transient
@@ -51,6 +52,26 @@ async def ask(url: str, patience: float = PATIENCE_SECONDS) -> Ollama:
         raise RunFatal("providers.not_ollama", url=url)
     models = [model for entry in found if (model := _read(object_of(entry))).name]
     return Ollama(url, version, tuple(sorted(models, key=lambda model: model.name)))
+
+
+async def file_of(url: str, tag: str, patience: float = 10.0) -> Path:
+    """The GGUF file behind an installed model, where Ollama runs on this machine.
+
+    Raises RunFatal when Ollama isn't there, doesn't know the tag, or keeps the file elsewhere.
+    """
+    down = RunFatal("providers.ollama_not_running", url=url)
+    try:
+        async with Server(url, patience, down, lambda *_: None) as server:
+            said = text_of((await server.post("api/show", {"model": tag})).get("modelfile"))
+    except Transient as error:
+        raise error.down or RunFatal("providers.ollama_silent", url=url, reason=error) from error
+    except (JobFatal, RunFatal) as error:
+        raise RunFatal("models.no_file", name=tag) from error
+    for line in said.splitlines():
+        path = Path(line.removeprefix("FROM ").strip().strip('"'))
+        if line.startswith("FROM ") and path.is_absolute() and path.is_file():
+            return path
+    raise RunFatal("models.no_file", name=tag)
 
 
 def _read(entry: dict[str, object]) -> InstalledModel:

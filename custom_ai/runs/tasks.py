@@ -18,6 +18,7 @@ from custom_ai.export import exporter as exporters
 from custom_ai.export.exporter import Source
 from custom_ai.files import read_json
 from custom_ai.models.catalogue import TrainableModel, resolve
+from custom_ai.models.facts import look_up
 from custom_ai.projects.project import Project
 from custom_ai.runs.run import Run, all_runs
 from custom_ai.step import Step
@@ -125,7 +126,9 @@ def export(project: Project, options: Json, step: Step) -> Json:
         adapter=adapter_of(trained),
         name=options["name"],
         base_name=base.name,
-        questions=_questions(project),
+        questions=_questions(project, "trained"),
+        validation=_questions(project, "exam"),
+        licence=look_up(base).licence or "",
     )
     target = project.models / options["name"]
     path = exporter.export(source, target, exporter.options.parse(special), step)
@@ -168,9 +171,9 @@ def base_of(run: Run) -> TrainableModel:
     return resolve((run.result() or {})["base_model"])
 
 
-def _questions(project: Project, count: int = 8) -> tuple[tuple[str, str], ...]:
+def _questions(project: Project, part: str, count: int = 8) -> tuple[tuple[str, str], ...]:
     asked = exam.questions(current_samples(project), count)
-    return tuple((q.text, q.expected) for q in asked if q.part == "trained")
+    return tuple((q.text, q.expected) for q in asked if q.part == part)
 
 
 def _sha256(path: Path) -> str:

@@ -281,7 +281,8 @@ def test_doctor_answers_within_two_seconds_without_torch() -> None:
         "exporters",
         "missing",
     } <= set(report)
-    assert {p["name"] for p in report["exporters"]} == {"gguf", "safetensors", "adapter"}
+    exporters = {"gguf", "ollama", "safetensors", "adapter", "gguf_adapter"}
+    assert {p["name"] for p in report["exporters"]} == exporters
     assert {p["name"] for p in report["providers"]} == {
         "extractive", "local", "ollama", "openai_compatible", "openrouter",
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """Tiny models with tokenizers of their own, made once for all tests of the exports."""
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,10 +14,16 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -101,6 +108,59 @@ def make_tokenizer(way: str, template: str = CHATML, begin: bool = False) -> Any
     return fast
 
 
+def make_pieces(way: str, template: str, strips: bool = False) -> Any:
+    """A SentencePiece tokenizer of under 608 tokens.
+
+    way: where it puts a space, "always", "first" or "never". strips: whether its special tokens
+    swallow the white space after them, as Phi-3's do.
+    """
+    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    raw.normalizer = normalizers.Replace(" ", "▁")
+    if way == "always":
+        raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), raw.normalizer])
+    trainer = trainers.BpeTrainer(
+        vocab_size=590,
+        special_tokens=[*special, *(f"<0x{i:02X}>" for i in range(256))],
+        show_progress=False,
+    )
+    raw.train_from_iterator([TEXT.replace("naïve", "")] * 3, trainer)
+    parts = json.loads(raw.to_str())
+    vocab = parts["model"]["vocab"]
+    # SentencePiece merges any two tokens that make a third one, not only those of the training.
+    merges = [
+        [token[:i], token[i:]]
+        for token in vocab
+        if token not in special and not token.startswith("<0x")
+        for i in range(1, len(token))
+        if token[:i] in vocab and token[i:] in vocab
+    ]
+    parts["model"]["merges"] = merges
+    if way == "first":
+        parts["normalizer"] = None
+        scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": way, "split": False}
+        parts["pre_tokenizer"] = scheme
+    parts["added_tokens"] = [
+        token | {"rstrip": strips and token["content"].startswith(("</s>", "<|im_"))}
+        for token in parts["added_tokens"][: len(special)]
+    ]
+    raw = Tokenizer.from_str(json.dumps(parts))
+    raw.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    if template == _WITH_BOS:
+        raw.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<s>",
+        eos_token="<|im_end|>",
+        unk_token="<unk>",
+        pad_token="</s>",
+    )
+    fast.chat_template = template
+    return fast
+
+
 def _sizes(**others: Any) -> dict[str, Any]:
     return {
         # More rows than the tokenizer has tokens, as most published models have.
@@ -164,6 +224,56 @@ def _plain() -> tuple[Any, Any]:
     return LlamaForCausalLM(LlamaConfig(**_sizes())), make_tokenizer("gpt-2")
 
 
+def _pieces() -> tuple[Any, Any]:
+    config = LlamaConfig(**_sizes(bos_token_id=1, eos_token_id=4, pad_token_id=2))
+    return LlamaForCausalLM(config), make_pieces("always", _WITH_BOS)
+
+
+def _first() -> tuple[Any, Any]:
+    """Mistral's newer way: only the first word of a whole text gets a space."""
+    config = MistralConfig(**_sizes(bos_token_id=1, eos_token_id=4, sliding_window=None))
+    return MistralForCausalLM(config), make_pieces("first", _WITH_BOS)
+
+
+def _gemma(config: type, model: type, **others: Any) -> tuple[Any, Any]:
+    sizes = _sizes(bos_token_id=1, eos_token_id=4, pad_token_id=2)
+    measures = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 64}
+    made = model(config(**{**sizes, **measures, "num_hidden_layers": 7, **others}))
+    for name, weights in made.named_parameters():
+        if "norm" in name:
+            weights.data.normal_(0, 0.1)
+    return made, make_pieces("never", _WITH_BOS)
+
+
+def _gemma2() -> tuple[Any, Any]:
+    return _gemma(Gemma2Config, Gemma2ForCausalLM, final_logit_softcapping=5.0)
+
+
+def _gemma3() -> tuple[Any, Any]:
+    rope = {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+    }
+    return _gemma(Gemma3TextConfig, Gemma3ForCausalLM, rope_parameters=rope)
+
+
+def _phi3() -> tuple[Any, Any]:
+    sizes = _sizes(bos_token_id=1, eos_token_id=4, pad_token_id=2, sliding_window=None)
+    return Phi3ForCausalLM(Phi3Config(**sizes)), make_pieces("always", CHATML, strips=True)
+
+
+def _longrope() -> tuple[Any, Any]:
+    rope = {
+        "rope_type": "longrope",
+        "short_factor": [1.0 + 0.02 * i for i in range(16)],
+        "long_factor": [2.0 + 0.1 * i for i in range(16)],
+    }
+    sizes = _sizes(bos_token_id=1, eos_token_id=4, pad_token_id=2, sliding_window=None)
+    sizes |= {"max_position_embeddings": 4096, "original_max_position_embeddings": 2048}
+    config = Phi3Config(**sizes, rope_parameters=rope)
+    return Phi3ForCausalLM(config), make_pieces("always", _WITH_BOS, strips=True)
+
+
 def _trained() -> tuple[Any, Any]:
     """A model that answers two questions by heart and ends its answers."""
     model, tokenizer = _plain()
@@ -191,6 +301,12 @@ _KINDS = {
     "qwen2": _qwen2,
     "qwen3": _qwen3,
     "plain": _plain,
+    "pieces": _pieces,
+    "first": _first,
+    "gemma2": _gemma2,
+    "gemma3": _gemma3,
+    "phi3": _phi3,
+    "longrope": _longrope,
     "trained": _trained,
 }
 

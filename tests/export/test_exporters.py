@@ -1,5 +1,6 @@
 """What holds for every export format, and what each one leaves behind."""
 
+import contextlib
 import errno
 import json
 import shutil
@@ -17,6 +18,7 @@ from custom_ai.export.gguf.quantize import Quantization
 from custom_ai.providers.local import LlamaCpp
 from custom_ai.step import Event, Step
 from custom_ai.texts import known, use_language
+from tests.export.ollama_stand_in import stand_in
 
 Folder = Callable[[str], Path]
 
@@ -31,7 +33,7 @@ def _source(model_folder: Folder, adapter_folder: Folder, kind: str = "trained")
 
 
 def test_the_formats_are_the_files() -> None:
-    assert names() == ["adapter", "gguf", "safetensors"]
+    assert names() == ["adapter", "gguf", "gguf_adapter", "ollama", "safetensors"]
 
 
 def test_listing_the_formats_needs_no_heavy_library() -> None:
@@ -49,22 +51,38 @@ def test_listing_the_formats_needs_no_heavy_library() -> None:
 
 
 def test_an_unknown_format_is_told_with_those_that_exist() -> None:
-    with pytest.raises(UserError, match="adapter, gguf, safetensors"):
+    with pytest.raises(UserError, match="adapter, gguf, gguf_adapter, ollama, safetensors"):
         find("../gguf")
 
 
-@pytest.mark.parametrize("name", ["adapter", "gguf", "safetensors"])
+@pytest.mark.parametrize("name", names())
 def test_every_format_keeps_the_contract(
-    name: str, model_folder: Folder, adapter_folder: Folder, step: Step, events: list[Event]
+    name: str,
+    model_folder: Folder,
+    adapter_folder: Folder,
+    step: Step,
+    events: list[Event],
+    tmp_path: Path,
 ) -> None:
     exporter, target = find(name), step.folder / "models" / "möbel"
+    options = exporter.options()
+    with contextlib.ExitStack() as stack:
+        if name == "ollama":
+            url = stack.enter_context(stand_in(tmp_path)).url
+            options = exporter.options.parse({"url": url, "model": "moebel"})
+        _keeps_the_contract(name, options, _source(model_folder, adapter_folder), target, step)
+    assert {e["unit"] for e in events if e["kind"] == "progress"}
+    for event in events:
+        assert event["kind"] != "log" or known(event["code"])
+
+
+def _keeps_the_contract(name: str, options: Any, source: Source, target: Path, step: Step) -> None:
+    exporter = find(name)
     assert exporter.name == name
     assert exporter.unavailable() is None
     for field in exporter.options.model_fields:
         assert known(f"export.option.{field}")
-    artefact = exporter.export(
-        _source(model_folder, adapter_folder), target, exporter.options(), step
-    )
+    artefact = exporter.export(source, target, options, step)
     assert artefact.exists() and artefact.is_relative_to(target)
     acceptance = json.loads((target / "acceptance.json").read_text())
     assert acceptance["ok"] is True
@@ -74,9 +92,6 @@ def test_every_format_keeps_the_contract(
     assert "möbel" in card
     assert [p.name for p in target.parent.iterdir()] == ["möbel"]
     assert not (step.folder / "work").exists()
-    assert {e["unit"] for e in events if e["kind"] == "progress"}
-    for event in events:
-        assert event["kind"] != "log" or known(event["code"])
 
 
 @pytest.mark.parametrize("quantization", get_args(Quantization))
@@ -94,6 +109,29 @@ def test_each_gguf_answers_what_was_learnt(
     assert answer.text == "Das Gerät ist 12 Meter groß."
 
 
+def test_several_sizes_are_made_in_one_go_and_each_is_questioned(
+    model_folder: Folder, adapter_folder: Folder, step: Step, events: list[Event]
+) -> None:
+    exporter = find("gguf")
+    options = exporter.options.parse({"quantization": "q5_k_m", "also": "f16, Q8_0"})
+    source = _source(model_folder, adapter_folder)
+    path = exporter.export(source, step.folder / "m", options, step)
+    assert path.name == "möbel-q5_k_m.gguf"
+    assert {p.name for p in path.parent.glob("*.gguf")} == {
+        *("möbel-q5_k_m.gguf", "möbel-f16.gguf", "möbel-q8_0.gguf"),
+    }
+    report = json.loads((path.parent / "acceptance.json").read_text())
+    assert report["ok"] and {"f16", "q8_0"} == set(report["others"])
+    assert all(other["ok"] for other in report["others"].values())
+    assert [event.get("code") for event in events].count("export.merging") == 1
+
+
+def test_a_size_that_doesn_t_exist_is_told_with_those_that_do() -> None:
+    with pytest.raises(UserError, match="q3_k_s") as caught:
+        find("gguf").options.parse({"also": "f16, q3_k_s"})
+    assert "q8_0" in caught.value.message
+
+
 def test_the_adapter_folder_tells_nobody_where_the_base_lay(
     model_folder: Folder, adapter_folder: Folder, step: Step
 ) -> None:
@@ -104,6 +142,52 @@ def test_the_adapter_folder_tells_nobody_where_the_base_lay(
         assert source.base_path.encode() not in file.read_bytes()
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "org/base-1B"
+
+
+@pytest.mark.parametrize("kind", ["llama3", "qwen3", "phi3", "gemma3"])
+def test_a_gguf_adapter_makes_the_base_the_trained_model(
+    kind: str, model_folder: Folder, tmp_path: Path, step: Step
+) -> None:
+    exporter = find("gguf_adapter")
+    adapter = _adapter(model_folder(kind), tmp_path / "adapter", use_rslora=kind == "qwen3")
+    source = Source(str(model_folder(kind)), adapter, "n", "base", QUESTIONS)
+    file = exporter.export(source, step.folder / "m", exporter.options(), step)
+    assert file.name == "n-adapter.gguf" and file.stat().st_size < 500_000
+    assert f"ADAPTER ./{file.name}" in (file.parent / "Modelfile").read_text(encoding="utf-8")
+    assert sorted(p.name for p in step.folder.iterdir() if p.is_dir()) == ["m"]
+
+
+@pytest.mark.parametrize("more", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+def test_an_adapter_llama_cpp_would_misread_is_refused_at_once(
+    more: dict[str, Any], model_folder: Folder, tmp_path: Path, step: Step, events: list[Event]
+) -> None:
+    exporter = find("gguf_adapter")
+    adapter = _adapter(model_folder("plain"), tmp_path / "adapter", **more)
+    with pytest.raises(UserError, match=next(iter(more))) as caught:
+        source = Source(str(model_folder("plain")), adapter, "n")
+        exporter.export(source, step.folder / "m", exporter.options(), step)
+    assert caught.value.code == "export.adapter_kind"
+    assert not events
+
+
+def _adapter(base: Path, target: Path, **more: Any) -> Path:
+    """An adapter on all projections, as our trainings make it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from custom_ai.models.architectures import for_config
+
+    config = json.loads((base / "config.json").read_text())
+    adapted = list(for_config(config).adapted)
+    lora = LoraConfig(r=4, lora_alpha=6, target_modules=adapted, task_type="CAUSAL_LM", **more)
+    torch.manual_seed(3)
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), lora)
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            weights.data.normal_(0, 0.05)
+    tuned.save_pretrained(target)
+    return target
 
 
 def test_the_card_speaks_german(model_folder: Folder, adapter_folder: Folder, step: Step) -> None:
@@ -127,7 +211,7 @@ def test_a_new_export_takes_the_place_of_the_old_one_and_a_failed_one_doesn_t(
         broken.setattr(writer, "_interleaved", lambda weights, heads: weights.load)
         with pytest.raises(UserError) as caught:
             exporter.export(source, target, exporter.options(), step)
-    assert caught.value.code == "export.failed.conversion"
+    assert caught.value.code == "export.failed.attention"
     assert (target / "möbel-q8_0.gguf").exists()
     assert not (step.folder / "work").exists()
     exporter.export(source, target, exporter.options(), step)

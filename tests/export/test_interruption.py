@@ -94,6 +94,7 @@ def test_the_next_attempt_ends_what_a_kill_interrupted(
 
 
 def _is_whole(target: Path) -> None:
-    assert {p.name for p in target.iterdir()} == {"n-q4_k_m.gguf", "acceptance.json", "README.md"}
+    files = {"n-q4_k_m.gguf", "Modelfile", "acceptance.json", "README.md"}
+    assert {p.name for p in target.iterdir()} == files
     with LlamaCpp(target / "n-q4_k_m.gguf", threads=1) as model:
         assert model.tokenize("a")

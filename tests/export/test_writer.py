@@ -26,7 +26,13 @@ TEXT = "The water and the people don't know"
 PROMPTS = (NASTY, "<|im_start|>user\nthe water<|im_end|>\n<|im_start|>assistant\n", "Straße " * 60)
 
 
-@pytest.mark.parametrize("kind", ["llama3", "linear", "mistral", "qwen2", "qwen3", "plain"])
+KINDS = (
+    *("llama3", "linear", "mistral", "qwen2", "qwen3", "plain"),
+    *("pieces", "first", "gemma2", "gemma3", "phi3", "longrope"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_llama_cpp_reads_and_expects_the_same(
     kind: str, model_folder: Callable[[str], Path], step: Step, tmp_path: Path
 ) -> None:
@@ -36,6 +42,9 @@ def test_llama_cpp_reads_and_expects_the_same(
     with LlamaCpp(target, threads=1, context=1024) as model:
         # An exported model composes nothing: NFC is a matter of the reader.
         nasty = NASTY.replace("e\u0301", "é")
+        if kind == "first":
+            # Only dialogues are told apart from raw texts, and they begin with a token.
+            nasty = "<|im_start|>" + nasty
         assert model.tokenize(nasty) == reference.tokenizer(nasty)["input_ids"]
         probes = []
         for prompt in PROMPTS:

@@ -51,7 +51,7 @@ def test_a_training_is_started_paused_resumed_and_exported_by_mouse(
     page.get_by_role("button", name="Modell exportieren").click()
     page.locator(".ca-model .ca-pill.ok").wait_for(timeout=240_000)
     assert find(project).task == "export"
-    assert page.locator(".ca-model .ca-mono").inner_text().endswith(".gguf")
+    assert page.locator(".ca-model > .ca-mono").inner_text().endswith(".gguf")
 
 
 def test_without_samples_the_screen_says_what_to_do_first(open_page: OpenPage) -> None:

@@ -1,4 +1,4 @@
-"""`export`: the trained model as GGUF, safetensors or adapter."""
+"""`export`: the trained model as GGUF, in Ollama, as safetensors or adapter."""
 
 import argparse
 
@@ -6,6 +6,7 @@ from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given
 from custom_ai.cli.outcome import Outcome
 from custom_ai.export import exporter as exporters
+from custom_ai.export.elsewhere import ways
 from custom_ai.projects import project as projects
 from custom_ai.runs import requests
 from custom_ai.texts import t
@@ -18,8 +19,11 @@ def register(parsers: Parsers) -> None:
     parser.add_argument("--format", choices=exporters.names(), help=t("cli.format"))
     parser.add_argument("--name", metavar="N", help=t("cli.export_name"))
     parser.add_argument("--run", type=int, metavar="RUN", help=t("cli.export_run"))
+    known: set[str] = set()
     for name in exporters.names():
-        add_options(parser, exporters.find(name).options)
+        # Formats may share an option; it means the same in each.
+        add_options(parser, exporters.find(name).options, tuple(known))
+        known |= set(exporters.find(name).options.model_fields)
 
 
 def _export(args: argparse.Namespace) -> Outcome:
@@ -31,4 +35,8 @@ def _export(args: argparse.Namespace) -> Outcome:
     if stopped:
         return stopped
     result = run.result() or {}
-    return Outcome(result, t("cli.exported", path=result["path"]))
+    found = ways(project.models / options["name"])
+    result["commands"] = {way.program: way.command for way in found}
+    lines = [t("cli.exported", path=result["path"]), result["acceptance"]["verdict"]]
+    lines += [f"{way.program}: {way.command}" for way in found]
+    return Outcome(result, "\n".join(lines))

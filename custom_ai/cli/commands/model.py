@@ -1,17 +1,23 @@
-"""`model list | set`: the base model of a project."""
+"""`model list | set | convert`: the base model of a project."""
 
 import argparse
 import asyncio
+import tempfile
 from pathlib import Path
 
 from custom_ai import settings
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
+from custom_ai.cli.progress import Progress
+from custom_ai.errors import UserError
 from custom_ai.models.catalogue import choose as choose_model
 from custom_ai.models.catalogue import list_known, original_of
+from custom_ai.models.from_gguf import convert
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
+from custom_ai.projects.project import slug_of
 from custom_ai.providers import ollama_list
+from custom_ai.step import Step
 from custom_ai.texts import t
 
 
@@ -23,6 +29,9 @@ def register(parsers: Parsers) -> None:
     choose = command(model, "model set", _set)
     add_project(choose)
     choose.add_argument("model", metavar="MODEL", help=t("cli.model_name"))
+    back = command(model, "model convert", _convert)
+    back.add_argument("source", metavar="GGUF|TAG", help=t("cli.convert_source"))
+    back.add_argument("--name", metavar="N", help=t("cli.convert_name"))
 
 
 def _list(args: argparse.Namespace) -> Outcome:
@@ -59,3 +68,19 @@ def _set(args: argparse.Namespace) -> Outcome:
     with writing(project, "model set"):
         project.change(base_model=model.name)
     return Outcome({"base_model": model.name}, t("cli.model_chosen", model=model.name))
+
+
+def _convert(args: argparse.Namespace) -> Outcome:
+    """Make a GGUF file, or the one behind a model of Ollama, trainable."""
+    source = Path(args.source).expanduser()
+    if not source.is_file():
+        source = asyncio.run(ollama_list.file_of(settings.load().ollama_url, args.source))
+    target = settings.home() / "models" / slug_of(args.name or Path(args.source).stem)
+    if target.exists():
+        raise UserError("models.exists", path=target)
+    progress = Progress()
+    with tempfile.TemporaryDirectory() as folder:
+        divergence = convert(source, target, Step(Path(folder), progress.show, lambda: None))
+    progress.done()
+    made = {"folder": str(target), "divergence": divergence, "experimental": True}
+    return Outcome(made, t("cli.converted", path=target, value=f"{divergence:.2g}"))

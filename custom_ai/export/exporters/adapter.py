@@ -5,7 +5,7 @@ from pathlib import Path
 
 from custom_ai import files
 from custom_ai.errors import UserError
-from custom_ai.export.acceptance import accept_adapter
+from custom_ai.export.acceptance_folder import accept_adapter
 from custom_ai.export.exporter import ExportOptions, Source, write_card
 from custom_ai.export.merge import check_base
 from custom_ai.models.chat_template import ensure_template

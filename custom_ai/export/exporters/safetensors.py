@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from custom_ai import files
-from custom_ai.export.acceptance import accept_folder
+from custom_ai.export.acceptance_folder import accept_folder
 from custom_ai.export.exporter import (
     ExportOptions,
     Source,

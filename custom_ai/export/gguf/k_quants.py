@@ -1,9 +1,9 @@
-"""The K-quants Q4_K and Q6_K, searched for in torch: about 4.5 and 6.6 bits a weight.
+"""The K-quants Q4_K, Q5_K and Q6_K, searched for in torch: 4.5, 5.5 and 6.6 bits a weight.
 
-A super-block holds 256 weights. Q4_K cuts it into 8 blocks of 32 weights, each with a 6-bit scale
-and a 6-bit minimum; Q6_K into 16 blocks of 16 with an 8-bit scale. Weights stand in columns while
-we search, so that every sum over a block runs along the fast axis of the other blocks, and a
-piece is small enough to stay in the processor's cache.
+A super-block holds 256 weights. Q4_K and Q5_K cut it into 8 blocks of 32 weights, each with a
+6-bit scale and a 6-bit minimum; Q6_K into 16 blocks of 16 with an 8-bit scale. Weights stand in
+columns while we search, so that every sum over a block runs along the fast axis of the other
+blocks, and a piece is small enough to stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUPER_BLOCK = 256
 Q4_K_BYTES = 144
+Q5_K_BYTES = 176
 Q6_K_BYTES = 210
 
 # Super-blocks of one piece: 512 × 256 weights, 512 KiB; large enough that calling torch costs
@@ -25,12 +26,18 @@ _PIECE = 512
 
 # Where the search looks around the plain scale, in levels of the quantised range.
 _Q4_TRIALS = tuple(-1.0 + 0.2 * k for k in range(10))
+_Q5_TRIALS = tuple(-0.6 + 0.2 * k for k in range(8))
 _Q6_TRIALS = tuple(-0.8 + 0.2 * k for k in range(9))
 
 
 def q4_k(weights: torch.Tensor) -> torch.Tensor:
     """Quantise (super-blocks, 256) float32 weights to (super-blocks, 144) bytes."""
     return _in_pieces(_q4_k_piece, weights, Q4_K_BYTES)
+
+
+def q5_k(weights: torch.Tensor) -> torch.Tensor:
+    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 176) bytes."""
+    return _in_pieces(_q5_k_piece, weights, Q5_K_BYTES)
 
 
 def q6_k(weights: torch.Tensor) -> torch.Tensor:
@@ -63,10 +70,38 @@ def _q4_k_piece(piece: torch.Tensor) -> torch.Tensor:
     import torch
 
     n = len(piece)
+    head, q = _with_minimum(piece, 15, _Q4_TRIALS)
+    return torch.cat([head, _nibbles(q, n)]).T
+
+
+def _q5_k_piece(piece: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    n = len(piece)
+    head, q = _with_minimum(piece, 31, _Q5_TRIALS)
+    fifth = q.view(32, 8, n) >> 4
+    high = fifth[:, 0].clone()
+    for block in range(1, 8):
+        high |= fifth[:, block] << block
+    return torch.cat([head, high, _nibbles(q & 15, n)]).T
+
+
+def _nibbles(q: torch.Tensor, n: int) -> torch.Tensor:
+    q = q.view(32, 4, 2, n)
+    return (q[:, :, 0] | (q[:, :, 1] << 4)).transpose(0, 1).reshape(128, n)
+
+
+def _with_minimum(
+    piece: torch.Tensor, top: int, trials: tuple[float, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The 16 bytes of scales and minimums of each super-block, and the integers 0…top."""
+    import torch
+
+    n = len(piece)
     x = piece.T.reshape(8, 32, n).transpose(0, 1).reshape(32, 8 * n)
     # A large weight counts more than its size alone says, a small one still counts.
     usual = piece.square().mean(1).mul_(2).sqrt_().repeat(8)
-    scale, minimum = _fit_with_minimum(x, x.abs().add_(usual), 15)
+    scale, minimum = _fit_with_minimum(x, x.abs().add_(usual), top, trials)
     scale, minimum = scale.view(8, n), minimum.view(8, n)
     d = (scale.amax(0) / 63).half()
     m = (minimum.amax(0) / 63).half()
@@ -74,21 +109,19 @@ def _q4_k_piece(piece: torch.Tensor) -> torch.Tensor:
     minimum_levels = _levels(minimum, m.float(), 63)
     real_scale = (scale_levels * d.float()).view(8 * n)
     real_minimum = (minimum_levels * m.float()).view(8 * n)
-    q = (x + real_minimum).mul_(_inverse(real_scale)).round_().clamp_(0, 15).to(torch.uint8)
-    q = q.view(32, 4, 2, n)
+    q = (x + real_minimum).mul_(_inverse(real_scale)).round_().clamp_(0, top).to(torch.uint8)
     s, t = scale_levels.to(torch.uint8), minimum_levels.to(torch.uint8)
-    packed = torch.empty(Q4_K_BYTES, n, dtype=torch.uint8)
-    packed[0:2] = d.view(torch.uint8).view(n, 2).T
-    packed[2:4] = m.view(torch.uint8).view(n, 2).T
-    packed[4:8] = s[:4] | (s[4:] >> 4 << 6)
-    packed[8:12] = t[:4] | (t[4:] >> 4 << 6)
-    packed[12:16] = (s[4:] & 15) | (t[4:] << 4)
-    packed[16:] = (q[:, :, 0] | (q[:, :, 1] << 4)).transpose(0, 1).reshape(128, n)
-    return packed.T
+    head = torch.empty(16, n, dtype=torch.uint8)
+    head[0:2] = d.view(torch.uint8).view(n, 2).T
+    head[2:4] = m.view(torch.uint8).view(n, 2).T
+    head[4:8] = s[:4] | (s[4:] >> 4 << 6)
+    head[8:12] = t[:4] | (t[4:] >> 4 << 6)
+    head[12:16] = (s[4:] & 15) | (t[4:] << 4)
+    return head, q
 
 
 def _fit_with_minimum(
-    x: torch.Tensor, w: torch.Tensor, top: int
+    x: torch.Tensor, w: torch.Tensor, top: int, trials: tuple[float, ...]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The scale s ≥ 0 and minimum m ≥ 0 of each column with the least Σ w (s·q − m − x)².
 
@@ -104,7 +137,7 @@ def _fit_with_minimum(
     best_error = torch.full_like(low, torch.inf)
     best_scale, best_low = span / top, low.clone()
     q, wq = torch.empty_like(x), torch.empty_like(x)
-    for trial in _Q4_TRIALS:
+    for trial in trials:
         torch.mul(shifted, (top + trial) / span, out=q)
         q.round_().clamp_(0, top)
         torch.mul(w, q, out=wq)

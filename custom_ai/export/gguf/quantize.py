@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import torch
     from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
-Quantization = Literal["f16", "q8_0", "q4_k_m"]
+Quantization = Literal[
+    "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_1", "q5_0", "q4_k_m", "q4_0"
+]
 
 # Said anew for the new file.
 _OWN_KEYS = ("general.architecture", "general.file_type", "general.quantization_version")
 
 
-def quantize(
-    source: Path, target: Path, quantization: Literal["q8_0", "q4_k_m"], step: Step
-) -> None:
+def quantize(source: Path, target: Path, quantization: Quantization, step: Step) -> None:
     """Write `source` (F16 or F32) to `target`, which appears when it is whole."""
     import gguf
 
@@ -37,12 +37,20 @@ def quantize(
     with open_writer(target, architecture) as writer:
         _copy_values(reader, writer)
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-        writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{quantization.upper()}"])
+        writer.add_file_type(file_type(quantization))
         write_tensors(writer, tensors, step)
 
 
+def file_type(quantization: Quantization) -> int:
+    """The number a GGUF file names its quantisation by, as `general.file_type`."""
+    import gguf
+
+    kind = "ALL_F32" if quantization == "f32" else f"MOSTLY_{quantization.upper()}"
+    return int(gguf.LlamaFileType[kind])
+
+
 def plan_types(
-    shapes: dict[str, tuple[int, ...]], layers: int, quantization: Literal["q8_0", "q4_k_m"]
+    shapes: dict[str, tuple[int, ...]], layers: int, quantization: Quantization
 ) -> dict[str, GGMLQuantizationType | None]:
     """The type of each tensor, as llama.cpp chooses it; None where it stays as it is.
 
@@ -57,21 +65,43 @@ def plan_types(
         if len(shape) < 2 or not name.endswith(".weight") or "norm" in name:
             plan[name] = None
             continue
-        kind = Kind.Q8_0
-        if quantization == "q4_k_m":
-            precise = name == output or _matters_more(name, layers)
-            kind = Kind.Q6_K if precise else Kind.Q4_K
+        kind = Kind[quantization.upper().removesuffix("_M")]
+        if not quantization.endswith(("f32", "f16", "q8_0")):
+            kind = _precise(kind, quantization, name, name == output, layers)
         plan[name] = _fitting(kind, shape[-1])
     return plan
+
+
+def _precise(
+    kind: GGMLQuantizationType,
+    quantization: Quantization,
+    name: str,
+    is_output: bool,
+    layers: int,
+) -> GGMLQuantizationType:
+    """The type, or a larger one for a tensor in which every bit counts."""
+    from gguf import GGMLQuantizationType as Kind
+
+    if is_output:
+        return Kind.Q6_K
+    if quantization in ("q4_k_m", "q5_k_m"):
+        if _matters_more(name, layers):
+            return Kind.Q6_K
+        # Queries, keys and values in one: the values decide.
+        if "attn_qkv." in name:
+            return Kind.Q5_K if quantization == "q4_k_m" else Kind.Q6_K
+    return kind
 
 
 def _fitting(kind: GGMLQuantizationType, columns: int) -> GGMLQuantizationType:
     """The type, or the next larger one whose blocks fit into a row."""
     from gguf import GGMLQuantizationType as Kind
 
-    if kind != Kind.Q8_0 and columns % 256:
-        kind = Kind.Q5_0 if kind == Kind.Q4_K else Kind.Q8_0
-    return Kind.F16 if columns % 32 else kind
+    smaller = {Kind.Q4_K: Kind.Q5_0, Kind.Q5_K: Kind.Q5_1, Kind.Q6_K: Kind.Q8_0}
+    if kind in smaller and columns % 256:
+        kind = smaller[kind]
+    plain = kind in (Kind.F32, Kind.F16, Kind.BF16)
+    return Kind.F16 if columns % 32 and not plain else kind
 
 
 def _matters_more(name: str, layers: int) -> bool:

@@ -111,8 +111,8 @@ def _encode_piece(rows: torch.Tensor, kind: GGMLQuantizationType, name: str) -> 
         raise UserError("export.not_finite", tensor=name)
     if kind in (GGMLQuantizationType.F16, GGMLQuantizationType.F32):
         return exact.contiguous().numpy()
-    if kind in (GGMLQuantizationType.Q4_K, GGMLQuantizationType.Q6_K):
-        quantise = k_quants.q4_k if kind == GGMLQuantizationType.Q4_K else k_quants.q6_k
-        blocks = quantise(exact.reshape(-1, k_quants.SUPER_BLOCK))
+    if kind.name in ("Q4_K", "Q5_K", "Q6_K"):
+        # Looked up by name when it is needed, so that a test can plant a fault.
+        blocks = getattr(k_quants, kind.name.lower())(exact.reshape(-1, k_quants.SUPER_BLOCK))
         return blocks.reshape(len(rows), -1).numpy()
     return quants.quantize(exact.contiguous().numpy(), kind)

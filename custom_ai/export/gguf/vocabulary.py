@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from custom_ai import files
 from custom_ai.errors import UserError
+from custom_ai.export.gguf import sentence_piece
 from custom_ai.models.chat_template import end_tokens, prompt_tokens
+from custom_ai.models.ways import WAYS
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-_SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
-_UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
-_TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*"
-    rf"|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
-)
-
-# How a tokenizer cuts a text before it merges bytes → llama.cpp's name for that way. A way that is
-# almost one of these would read some texts differently, so only an exact match counts.
-_WAYS: dict[tuple[str, ...], str] = {
-    ("bytes and words",): "gpt-2",
-    ("digits", "bytes and words"): "smollm",
-    (f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}|{_SIGNS}|{_SPACES}", "bytes"): "qwen2",
-    (f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}{{1,3}}|{_SIGNS}|{_SPACES}", "bytes"): "llama-bpe",
-    (_TEKKEN, "bytes"): "tekken",
-}
+# The tokens by name that llama.cpp looks up in a model called Phi-3.
+_PHI_3 = {"<unk>", "<s>", "</s>", "<|endoftext|>"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +25,9 @@ class Vocabulary:
     """What a GGUF file holds of a tokenizer.
 
     tokens and kinds: text and gguf.TokenType of each id, padded to the model's embedding.
-    end: the id that ends a turn. begin, padding: ids, or None where the tokenizer has none.
+    merges, way: of a byte-level BPE tokenizer. scores: of a SentencePiece tokenizer, else empty.
+    end: the id that ends a turn. begin, padding, unknown: ids, or None where there is none.
+    adds_space: whether a SentencePiece tokenizer puts a space before each text.
     """
 
     tokens: list[str]
@@ -52,14 +39,23 @@ class Vocabulary:
     begin: int | None
     padding: int | None
     adds_begin: bool
+    scores: list[float] = field(default_factory=list)
+    unknown: int | None = None
+    adds_space: bool = False
 
     def add_to(self, writer: GGUFWriter) -> None:
         """Tell the writer all of it."""
-        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_model("llama" if self.scores else "gpt2")
         writer.add_tokenizer_pre(self.way)
         writer.add_token_list(self.tokens)
         writer.add_token_types(self.kinds)
-        writer.add_token_merges(self.merges)
+        if self.scores:
+            writer.add_token_scores(self.scores)
+            writer.add_add_space_prefix(self.adds_space)
+        else:
+            writer.add_token_merges(self.merges)
+        if self.unknown is not None:
+            writer.add_unk_token_id(self.unknown)
         writer.add_eos_token_id(self.end)
         writer.add_eot_token_id(self.end)
         if self.begin is not None:
@@ -77,14 +73,20 @@ def read(folder: Path, size: int) -> Vocabulary:
     """
     tokenizer, parts = _load(folder)
     way = _way(parts)
-    tokens, kinds = _tokens(parts, size)
+    pieces = sentence_piece.is_sentence_piece(parts)
+    unknown = tokenizer.unk_token_id if pieces else None
+    tokens, kinds = _tokens(parts, size, unknown)
     begin = tokenizer.bos_token_id
+    merges = [m if isinstance(m, str) else " ".join(m) for m in parts["model"]["merges"]]
     return Vocabulary(
         tokens=tokens,
         kinds=kinds,
-        merges=[m if isinstance(m, str) else " ".join(m) for m in parts["model"]["merges"]],
+        merges=[] if pieces else merges,
+        scores=_scores(parts, tokens, size) if pieces else [],
+        unknown=unknown,
+        adds_space=pieces and sentence_piece.puts_space(parts),
         way=way,
-        template=tokenizer.chat_template,
+        template=_template(tokenizer, parts, pieces),
         end=turn_end(folder, tokenizer),
         begin=begin,
         padding=tokenizer.pad_token_id,
@@ -132,18 +134,20 @@ def turn_end(folder: Path, tokenizer: Any) -> int:
 def _way(parts: dict[str, Any]) -> str:
     """llama.cpp's name for how the text is cut; raises UserError for a way it doesn't know."""
     model, normalizer = parts["model"], parts.get("normalizer") or {}
-    if model["type"] != "BPE" or model.get("byte_fallback"):
-        kind = "SentencePiece" if model.get("byte_fallback") else model["type"]
-        raise UserError("export.unknown_tokenizer", kind=kind)
+    if model["type"] != "BPE":
+        raise UserError("export.unknown_tokenizer", kind=model["type"])
+    if sentence_piece.is_sentence_piece(parts):
+        sentence_piece.puts_space(parts)
+        return "default"
     # llama.cpp composes no characters; texts that reach us are composed when they are read.
     if normalizer.get("type", "NFC") != "NFC":
         raise UserError("export.unknown_tokenizer", kind=normalizer["type"])
     cutter = parts.get("pre_tokenizer") or {}
     cutters = cutter.get("pretokenizers", [cutter])
     way = tuple(_cut(one) for one in cutters)
-    if way not in _WAYS:
+    if way not in WAYS:
         raise UserError("export.unknown_tokenizer", kind=" + ".join(way))
-    return _WAYS[way]
+    return WAYS[way]
 
 
 def _cut(cutter: dict[str, Any]) -> str:
@@ -157,20 +161,54 @@ def _cut(cutter: dict[str, Any]) -> str:
     return kind
 
 
-def _tokens(parts: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
+def _tokens(parts: dict[str, Any], size: int, unknown: int | None) -> tuple[list[str], list[int]]:
     from gguf import TokenType
 
     tokens = [f"[PAD{i}]" for i in range(size)]
     kinds = [int(TokenType.UNUSED)] * size
+    bytes_too = sentence_piece.is_sentence_piece(parts)
     for text, i in parts["model"]["vocab"].items():
         if i < size:
-            tokens[i], kinds[i] = text, int(TokenType.NORMAL)
+            byte = bytes_too and sentence_piece.is_byte(text)
+            tokens[i], kinds[i] = text, int(TokenType.BYTE if byte else TokenType.NORMAL)
     # An added token outside the embedding can't be learnt nor said; it is left out.
     for added in parts["added_tokens"]:
         if (i := added["id"]) < size:
             kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
             tokens[i], kinds[i] = added["content"], int(kind)
+    if unknown is not None and unknown < size:
+        kinds[unknown] = int(TokenType.UNKNOWN)
     return tokens, kinds
+
+
+def _scores(parts: dict[str, Any], tokens: list[str], size: int) -> list[float]:
+    scores = sentence_piece.scores(parts, tokens)
+    for added in parts["added_tokens"]:
+        if added["id"] < size:
+            scores[added["id"]] = sentence_piece.ADDED_SCORE
+    return scores
+
+
+def strips_after(folder: Path) -> bool:
+    """Whether special tokens swallow the white space after them, as Phi-3's do.
+
+    Raises UserError where they do and others than Phi-3's are there: llama.cpp knows only those.
+    """
+    added = {token["content"]: token for token in _load(folder)[1]["added_tokens"]}
+    strips = any(token["rstrip"] for token in added.values())
+    if strips and not set(added) >= _PHI_3:
+        raise UserError("export.unknown_tokenizer", kind="rstrip")
+    return strips
+
+
+def _template(tokenizer: Any, parts: dict[str, Any], pieces: bool) -> str:
+    """The chat template; where only a text's beginning gets a space, the template writes it."""
+    template: str = tokenizer.chat_template
+    if pieces and sentence_piece.leading_space(parts):
+        first = prompt_tokens(tokenizer, [{"role": "user", "content": "a"}])[0]
+        if first not in tokenizer.added_tokens_decoder:
+            return "{{ ' ' }}" + template
+    return template
 
 
 def _begins_with(begin: int, tokenizer: Any) -> bool:

@@ -28,7 +28,7 @@ from custom_ai.ui.render import render
 
 router = APIRouter(prefix="/api/model", route_class=Spoken, default_response_class=HTMLResponse)
 
-FORMATS = ("gguf", "safetensors", "adapter")
+FORMATS = ("gguf", "ollama", "safetensors", "adapter", "gguf_adapter")
 Format = Literal["gguf", "safetensors", "adapter"]
 
 # For the estimate, where it is not known yet how many samples there will be.

