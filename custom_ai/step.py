@@ -12,7 +12,9 @@ from typing import Any, Literal
 from custom_ai.errors import Stopped
 
 Wish = Literal["pause", "cancel"]
-Kind = Literal["progress", "metric", "log", "sample", "checkpoint", "warning", "error", "state"]
+Kind = Literal[
+    "progress", "metric", "log", "sample", "answer", "checkpoint", "warning", "error", "state"
+]
 Event = dict[str, Any]
 
 

@@ -2,9 +2,9 @@
 
 python scripts/check.py [arguments for pytest]
 
-Without arguments the tests run in two processes side by side, since two cores are usual: the app's
-with the browser have one of their own (Playwright keeps an event loop running in its thread, in
-which no later test could start another).
+Without arguments the tests run in two processes side by side, since two cores are usual. Those with
+the browser come last in theirs: Playwright keeps an event loop running in its thread, in which no
+later test could start another.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ STEPS = {
     "types": ["mypy"],
     "licences": ["scripts.third_party", "--check"],
 }
-# The browser comes last in its process. What stands before it there is to make both halves equally
-# long: together they should take as long as one of them.
-BESIDE = ["tests/ui"]
+# One half of the tests, about as long as all the others; the browser's last.
+BESIDE = ["tests/training", "tests/export", "tests/ui"]
 
 
 def main(arguments: list[str]) -> int:

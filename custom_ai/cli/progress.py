@@ -29,6 +29,10 @@ class Progress:
             self._move(self._pieces(event))
         elif kind == "metric" and "loss" in event:
             self._move(self._metric(event))
+        elif kind == "answer":
+            expected = f"({t('cli.expected')}: {event['expected']})"
+            said = f"{event['question']} → {event['answer']} {expected}"
+            self._line(f"  ? {t('cli.answers', step=event['step'])} {said}")
         elif kind in ("log", "warning"):
             sign = "!" if kind == "warning" else "·"
             self._line(f"  {sign} {t(event['code'], **event['values'])}")

@@ -178,8 +178,12 @@ class Generation:
             self._running[task] = job
 
     def _busy(self) -> int:
-        """How many jobs ask or stand in line to ask."""
-        return len(self._running) - len(self._done) - self._pace.resting - self._writing
+        """How many jobs ask or stand in line to ask.
+
+        One at a time is one at a time: each job then follows from all before it, also after a kill.
+        """
+        writing = self._writing if self._pace.most > 1 else 0
+        return len(self._running) - len(self._done) - self._pace.resting - writing
 
     def _note(self, task: asyncio.Task[Record]) -> None:
         self._done.append(task)

@@ -6,8 +6,6 @@ from typing import Any
 
 from custom_ai.errors import UserError
 
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -17,7 +15,7 @@ class Architecture:
     gguf: its name in GGUF files.
     interleaved_rope: GGUF keeps the two halves of each rotated pair side by side, so the rows of
         the query and key projections change places.
-    adapted: the projections a LoRA adapter may change.
+    attention, mlp: the projections a LoRA adapter may change.
     activation: the only one llama.cpp computes for it.
     rope_types: how positions may be stretched; every other way would be lost on export, so it
         isn't trained.
@@ -30,12 +28,18 @@ class Architecture:
     name: str
     gguf: str
     interleaved_rope: bool = False
-    adapted: tuple[str, ...] = _PROJECTIONS
+    attention: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    mlp: tuple[str, ...] = ("gate_proj", "up_proj", "down_proj")
     activation: str = "silu"
     rope_types: tuple[str, ...] = ("default", "linear", "llama3")
     norms_from_one: bool = False
     full_every: int = 0
     tied: bool = False
+
+    def adapted(self, part: str = "all") -> list[str]:
+        """The projections of "attention", of the "mlp", or of "all" of it."""
+        parts = {"attention": self.attention, "mlp": self.mlp}
+        return list(parts.get(part) or self.attention + self.mlp)
 
 
 def _gemma(name: str, gguf: str, full_every: int) -> Architecture:
@@ -62,7 +66,8 @@ ARCHITECTURES = {
         Architecture(
             "Phi3ForCausalLM",
             gguf="phi3",
-            adapted=("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+            attention=("qkv_proj", "o_proj"),
+            mlp=("gate_up_proj", "down_proj"),
             rope_types=("default", "longrope"),
         ),
     )

@@ -10,22 +10,41 @@ from custom_ai.errors import UserError
 from custom_ai.hardware import threads_for
 from custom_ai.models.chat_template import ensure_template
 
+_MEMORY_SIGNS = (
+    *("not enough memory", "out of memory", "can't allocate", "cannot allocate memory"),
+    # Its stack does not fit.
+    "can't start new thread",
+)
 
-def load_model(path: str | Path, dtype: Any) -> tuple[Any, Any]:
+
+def load_tokenizer(path: str | Path) -> Any:
+    """The tokenizer of a model, with a chat template; runs no code that came with the model."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    ensure_template(tokenizer, str(path))
+    return tokenizer
+
+
+def load_model(path: str | Path, dtype: Any, four_bit_on: str = "") -> tuple[Any, Any]:
     """The model, in memory in `dtype`, and its tokenizer with a chat template.
+
+    four_bit_on: a device ("cuda", "cpu"); its weights are then kept there in 4 bits (NF4, as
+    QLoRA does, https://arxiv.org/abs/2305.14314) and computed with in `dtype`.
 
     Takes safetensors only and runs no code that came with the model. Raises UserError.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    more = _four_bit(dtype, four_bit_on) if four_bit_on else {}
     logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer = load_tokenizer(path)
         with memory_errors():
             model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+                path, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more
             )
     except UserError:
         raise
@@ -33,8 +52,19 @@ def load_model(path: str | Path, dtype: Any) -> tuple[Any, Any]:
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError("models.cannot_load", path=path, reason=reason) from error
-    ensure_template(tokenizer, str(path))
     return model, tokenizer
+
+
+def _four_bit(dtype: Any, device: str) -> dict[str, Any]:
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call, unused-ignore]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def best_device() -> str:
@@ -75,8 +105,8 @@ def memory_errors(code: str = "models.out_of_memory") -> Iterator[None]:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise UserError(code) from error
-    except RuntimeError as error:
-        text = str(error).lower()
-        if "not enough memory" in text or "out of memory" in text or "can't allocate" in text:
+    # Mapping a file into memory fails with the operating system's own words.
+    except (RuntimeError, OSError) as error:
+        if any(sign in str(error).lower() for sign in _MEMORY_SIGNS):
             raise UserError(code) from error
         raise

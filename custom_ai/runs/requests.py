@@ -53,6 +53,8 @@ def training(project: Project, wished: Json) -> Json:
     options = TrainingOptions.parse({**recommended(model, count), **wished})
     if reason := engines.find(options.engine).unavailable():
         raise UserError("training.engine_unavailable", name=options.engine, reason=reason)
+    if options.load_in_4bit and (reason := engines.no_4bit()):
+        raise UserError("training.no_4bit", reason=reason)
     return options.model_dump()
 
 

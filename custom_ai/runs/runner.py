@@ -133,7 +133,8 @@ def _asks_for(run: Run, task: str, options: dict[str, Any], inputs: dict[str, An
     if run.task != task:
         return False
     request = run.request()
-    return bool(request["options"] == options and request["inputs"] == inputs)
+    asked = {**task_named(task).defaults(), **request["options"]}
+    return bool(asked == options and request["inputs"] == inputs)
 
 
 def _unfinished(

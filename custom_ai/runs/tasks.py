@@ -39,12 +39,14 @@ class Task:
     inputs: what in the project the result depends on; an unfinished run is continued only while
         it is the same.
     device: whether it must wait for the training device.
+    defaults: what an option has in a run that was started before the option existed.
     """
 
     name: str
     do: Callable[[Project, Json, Step], Json]
     inputs: Callable[[Project, Json], Json]
     device: bool = False
+    defaults: Callable[[], Json] = dict
 
 
 def task_named(name: str) -> Task:
@@ -207,7 +209,7 @@ TASKS = (
     Task("documents", add_documents, _nothing),
     Task("embed", embed_documents, _nothing),
     Task("samples", generate_samples, _chunks),
-    Task("train", train, _samples, device=True),
+    Task("train", train, _samples, device=True, defaults=lambda: TrainingOptions().model_dump()),
     Task("engine", install_engine, _nothing),
     Task("export", export, _adapter),
     Task("evaluate", evaluate, _exam),

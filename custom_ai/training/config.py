@@ -29,15 +29,28 @@ class TrainingOptions(Options):
     validation_share: float = Field(default=0.1, ge=0.0, le=0.5)
     result: Literal["best", "last"] = "best"
     seed: int = Field(default=42, ge=0, le=2**32 - 1)
+    early_stopping: int = Field(default=0, ge=0, le=20)
+    target_modules: Literal["all", "attention", "mlp"] = "all"
+    neftune_alpha: float = Field(default=0.0, ge=0.0, le=15.0)
+    group_by_length: bool = False
+    packing: bool = False
     gradient_checkpointing: bool = False
+    load_in_4bit: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = Field(default=0, ge=0, le=256)
     save_steps: int = Field(default=0, ge=0, le=100_000)
     save_minutes: int = Field(default=10, ge=0, le=1440)
+    fixed_questions: int = Field(default=2, ge=0, le=8)
+    plan_b: bool = True
+
+    @property
+    def effective_batch(self) -> int:
+        """Samples of one optimizer step."""
+        return self.batch_size * self.gradient_accumulation
 
 
 # These change when something is saved or how fast it goes, but not what the model learns.
-WITHOUT_EFFECT = frozenset({"threads", "save_steps", "save_minutes"})
+WITHOUT_EFFECT = frozenset({"threads", "save_steps", "save_minutes", "fixed_questions", "plan_b"})
 
 # A tiny model needs large steps and many rounds to take up facts.
 _STARTER = {
@@ -78,8 +91,12 @@ def preset(name: str, model: TrainableModel, n_samples: int) -> dict[str, Any]:
     options = TrainingOptions.parse(recommended(model, n_samples))
     changes: dict[str, Any] = {}
     if name == "quick":
-        changes = {"epochs": max(1, options.epochs // 4)}
+        # Samples of like length side by side: less padding, and a little less chance.
+        changes = {"epochs": max(1, options.epochs // 4), "group_by_length": True}
     elif name == "thorough":
         rank = min(64, options.lora_rank * 2)
         changes = {"epochs": min(20, options.epochs * 2), "lora_rank": rank, "lora_alpha": rank}
+        if options.result == "best":
+            # Where the best state is kept anyway, epochs that only make it worse are wasted.
+            changes["early_stopping"] = 3
     return TrainingOptions.parse({**options.model_dump(), **changes}).model_dump()

@@ -14,7 +14,7 @@ from typing import Any
 from custom_ai.errors import Stopped, UserError
 from custom_ai.files import complete_folder
 from custom_ai.step import Step
-from custom_ai.training import checkpoints, randomness
+from custom_ai.training import checkpoints, memory, randomness
 from custom_ai.training.config import TrainingOptions
 
 CHECKPOINTS = "checkpoints"
@@ -117,11 +117,38 @@ class Course:
                 "tokens": tokens,
                 "tokens_per_second": (tokens - self._tokens) / max(1e-6, now - self._last_log),
                 "seconds": seconds,
+                "memory": memory.in_use(),
                 "eta": pace * (state.max_steps - state.global_step),
             }
             self._report_metric(state, metric)
             self._tokens = tokens
         self._last_log = now
+
+    def on_evaluate(self, state: Any, control: Any) -> None:
+        """End the training when the validation got no better for as long as it may."""
+        if self.is_over(state) and state.global_step < state.max_steps:
+            self._step.log("training.stops_early", epochs=self._options.early_stopping)
+            control.should_training_stop = True
+
+    def is_over(self, state: Any) -> bool:
+        """Whether nothing is left to do; told from the state alone, so also after a kill."""
+        if state.global_step >= state.max_steps:
+            return True
+        best, patience = best_evaluation(state.log_history), self._options.early_stopping
+        since = [e for e in state.log_history if "eval_loss" in e and best and e["step"] > best[0]]
+        return bool(patience) and len(since) >= patience
+
+    def answered(self, state: Any, question: str, expected: str, answer: str) -> None:
+        """Report how one of the fixed questions is answered now."""
+        self._step.report(
+            {
+                "kind": "answer",
+                "step": state.global_step,
+                "question": question,
+                "expected": expected,
+                "answer": answer,
+            }
+        )
 
     def save(self, state: Any) -> None:
         """Write a checkpoint; at the end of an epoch also its adapter, and the best one.
@@ -155,7 +182,7 @@ class Course:
     def on_save(self, state: Any) -> None:
         """A checkpoint is on disk: the moment to stop. A training that is done is not paused."""
         wish = self._step.should_stop()
-        if wish and state.global_step < state.max_steps:
+        if wish and not self.is_over(state):
             raise Stopped(wish)
 
     def epoch_folder(self, step: int, steps: int) -> Path:
@@ -165,7 +192,7 @@ class Course:
     def finish(self, state: Any) -> tuple[Path, int]:
         """Make adapter/ from the chosen epoch; returns it and its step."""
         best = best_evaluation(state.log_history)
-        chosen = state.max_steps
+        chosen = state.global_step
         if best is not None:
             self._copy(best[0], state.max_steps, self.folder / BEST)
             if self._options.result == "best":

@@ -83,8 +83,7 @@ def encode(
     """
     encoded, cut, dropped = [], [], []
     for sample in samples:
-        tokens = conversation_tokens(tokenizer, sample.prompt + sample.completion)
-        start = _common_length(tokens, prompt_tokens(tokenizer, sample.prompt))
+        tokens, start = tokenize(sample, tokenizer)
         if start >= max_length:
             dropped.append(sample.line)
             continue
@@ -93,15 +92,23 @@ def encode(
         labels = [IGNORED] * start + tokens[start:]
         encoded.append(EncodedSample(tokens[:max_length], labels[:max_length]))
     if cut:
-        step.warn("training.samples_cut", count=len(cut), max_length=max_length, lines=_lines(cut))
+        step.warn(
+            "training.samples_cut", count=len(cut), max_length=max_length, lines=name_lines(cut)
+        )
     if dropped:
         step.warn(
             "training.samples_dropped",
             count=len(dropped),
             max_length=max_length,
-            lines=_lines(dropped),
+            lines=name_lines(dropped),
         )
     return encoded
+
+
+def tokenize(sample: TrainingSample, tokenizer: Any) -> tuple[list[int], int]:
+    """The tokens of a sample, and from which of them on it is learnt."""
+    tokens = conversation_tokens(tokenizer, sample.prompt + sample.completion)
+    return tokens, _common_length(tokens, prompt_tokens(tokenizer, sample.prompt))
 
 
 def _read_rows(path: Path) -> list[_Row]:
@@ -174,6 +181,7 @@ def _common_length(a: list[int], b: list[int]) -> int:
     return min(len(a), len(b))
 
 
-def _lines(numbers: list[int]) -> str:
+def name_lines(numbers: list[int]) -> str:
+    """The first few line numbers, for a message."""
     named = ", ".join(map(str, numbers[:_NAMED_LINES]))
     return named if len(numbers) <= _NAMED_LINES else f"{named}, …"

@@ -1,28 +1,43 @@
 """The cut between a training and what carries it out: one file in `engines/` is one engine."""
 
+import contextlib
+import ctypes
+import gc
 import importlib
 import pkgutil
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from custom_ai.errors import UserError
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.step import Step
-from custom_ai.training import engines
+from custom_ai.texts import t
+from custom_ai.training import engines, plan_b
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.data import TrainingSample
+
+_4BIT = "bitsandbytes"
+
+# What says that model or step did not fit into the memory.
+OUT_OF_MEMORY = ("training.out_of_memory", "models.out_of_memory")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to train: a base model on samples (validation may be empty); folder: where to."""
+    """What to train: a base model on samples (validation may be empty); folder: where to.
+
+    asked: what was asked for, where `options` are a plan B for want of memory; else None.
+    """
 
     model: TrainableModel
     train: list[TrainingSample]
     validation: list[TrainingSample]
     options: TrainingOptions
     folder: Path
+    asked: TrainingOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ class Result:
     adapter: the finished LoRA adapter; its weights are those after `best_step` of `steps`
     optimizer steps. loss: of the last step; eval_loss: at `best_step`, None without validation.
     tokens: learnt from, padding left out; seconds: of work, pauses left out.
+    plan_b: the options that were changed because the memory was not enough; None where none were.
+    stopped_early: whether the training ended because the validation got no better any more.
     """
 
     adapter: Path
@@ -42,6 +59,8 @@ class Result:
     eval_loss: float | None
     tokens: int
     seconds: float
+    plan_b: dict[str, Any] | None = None
+    stopped_early: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object with these names."""
@@ -80,8 +99,52 @@ def find(name: str) -> Engine:
 
 
 def train(job: Job, step: Step) -> Result:
-    """Train with the engine the job names; UserError when it can't work here."""
+    """Train with the engine the job names; UserError when it can't work here.
+
+    When the memory runs out, the training goes on with the next plan B (see `plan_b`), unless the
+    options forbid it; it then stays with that plan, also when it is continued another day.
+    """
     engine = find(job.options.engine)
     if reason := engine.unavailable():
         raise UserError("training.engine_unavailable", name=engine.name, reason=reason)
-    return engine.train(job, step)
+    if job.options.load_in_4bit and (reason := no_4bit()):
+        raise UserError("training.no_4bit", reason=reason)
+    changes = plan_b.taken(job.folder)
+    if changes:
+        job = replace(job, options=plan_b.changed(job.options, changes), asked=job.options)
+    while True:
+        result = _attempt(engine, job, step)
+        if result:
+            return replace(result, plan_b=plan_b.taken(job.folder))
+        # Here, and not in the handler of the failure, nothing holds its tensors any more.
+        _free_memory()
+        changes = plan_b.following(job.options, no_4bit() is None)
+        assert changes is not None
+        plan = plan_b.take(job.folder, job.options, changes, step)
+        job = replace(job, options=plan, asked=job.asked or job.options)
+
+
+def no_4bit() -> str | None:
+    """None, or why 4-bit weights can't be used here; imports nothing heavy."""
+    return None if find_spec(_4BIT) else t("training.packages_missing", names=_4BIT)
+
+
+def _attempt(engine: Engine, job: Job, step: Step) -> Result | None:
+    """The result; None when the memory was not enough and there is a plan B to take."""
+    try:
+        return engine.train(job, step)
+    except UserError as error:
+        is_last = plan_b.following(job.options, no_4bit() is None) is None
+        if error.code not in OUT_OF_MEMORY or is_last or not job.options.plan_b:
+            raise
+    return None
+
+
+def _free_memory() -> None:
+    """Give back what the failed step held, to the system too: it may be needed in other pieces."""
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
+    # The heap of glibc keeps what is freed; other systems have no such call and no such habit.
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,5 +1,9 @@
 """TRL's trainer, changed so that saving, evaluating and stopping leave no trace in the result."""
 
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +11,17 @@ from custom_ai.files import read_json, write_json
 from custom_ai.training import randomness
 from custom_ai.training.course import Course
 
+# What torch says of a write that came out short, from its C++ parts.
+_SHORT_WRITE = ("inline_container", "iostream error")
 
-def make_trainer(course: Course, **settings: Any) -> Any:
+
+def make_trainer(
+    course: Course, ask: Callable[[Any], None], sampler: Any = None, **settings: Any
+) -> Any:
     """An SFTTrainer (see there for the settings) that follows the course.
+
+    ask: gets the model after each evaluation. sampler: of the training samples, for an order of
+    one's own.
 
     The classes are made here because their bases take seconds to import.
     """
@@ -37,6 +49,9 @@ def make_trainer(course: Course, **settings: Any) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             course.on_log(state, logs)
 
+        def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            course.on_evaluate(state, control)
+
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             course.on_save(state)
 
@@ -48,7 +63,12 @@ def make_trainer(course: Course, **settings: Any) -> Any:
 
         def evaluate(self, *args: Any, **kwargs: Any) -> Any:
             with randomness.untouched():
-                return super().evaluate(*args, **kwargs)
+                measured = super().evaluate(*args, **kwargs)
+                ask(self)
+            return measured
+
+        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+            return sampler or super()._get_train_sampler(*args, **kwargs)
 
     trainer = ExactTrainer(**settings, callbacks=[Hooks()])
     trainer.remove_callback(PrinterCallback)  # it would print every log line
@@ -57,7 +77,7 @@ def make_trainer(course: Course, **settings: Any) -> Any:
 
 def write_state(trainer: Any, folder: Path) -> None:
     """All that transformers needs to continue exactly from here."""
-    with randomness.untouched():
+    with randomness.untouched(), _full_disk_in_words(folder):
         trainer._save_rng_state(str(folder))
         write_adapter(trainer, folder)
         trainer._save_optimizer_and_scheduler(str(folder))
@@ -76,3 +96,14 @@ def write_adapter(trainer: Any, folder: Path) -> None:
         config = read_json(file)
         config["target_modules"].sort()
         write_json(file, config)
+
+
+@contextmanager
+def _full_disk_in_words(folder: Path) -> Iterator[None]:
+    """torch says of a write that came out short only that it did; the reason is a full disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _SHORT_WRITE):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error

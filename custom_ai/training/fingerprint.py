@@ -9,11 +9,11 @@ from typing import Any
 from custom_ai.errors import UserError
 from custom_ai.files import read_json, write_json
 from custom_ai.step import Step
-from custom_ai.training.config import WITHOUT_EFFECT
+from custom_ai.training.config import WITHOUT_EFFECT, TrainingOptions
 from custom_ai.training.engine import Job
 
 _FILE = "fingerprint.json"
-_LIBRARIES = ("torch", "transformers", "trl", "peft")
+LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 # Reading all of a large model takes minutes; its length and both ends tell two models apart.
 _END = 1 << 20
@@ -40,9 +40,9 @@ def check(job: Job, model_folder: Path, device: str, step: Step) -> None:
 
 
 def _fingerprint(job: Job, model_folder: Path, device: str) -> dict[str, Any]:
-    options = job.options.model_dump(exclude=set(WITHOUT_EFFECT))
+    options = (job.asked or job.options).model_dump(exclude=set(WITHOUT_EFFECT))
     return {
-        "model": {"sha256": _model_digest(model_folder)},
+        "model": {"sha256": model_digest(model_folder)},
         "samples": {
             part: hashlib.sha256(
                 json.dumps([[s.instruction, s.output] for s in rows]).encode()
@@ -50,7 +50,7 @@ def _fingerprint(job: Job, model_folder: Path, device: str) -> dict[str, Any]:
             for part, rows in (("train", job.train), ("validation", job.validation))
         },
         "options": options,
-        "surroundings": {"device": device, **{name: version(name) for name in _LIBRARIES}},
+        "surroundings": {"device": device, **{name: version(name) for name in LIBRARIES}},
     }
 
 
@@ -59,14 +59,15 @@ def _changes(before: Any, now: dict[str, Any]) -> list[str]:
     if not isinstance(before, dict) or not isinstance(before.get("options"), dict):
         return [_FILE]
     found = [part for part in ("model", "samples") if before.get(part) != now[part]]
+    # An option that did not exist when the training was begun had its default.
+    options = {**TrainingOptions().model_dump(), **before["options"]}
     return found + [
-        name.replace("_", "-")
-        for name, value in now["options"].items()
-        if before["options"].get(name) != value
+        name.replace("_", "-") for name, value in now["options"].items() if options[name] != value
     ]
 
 
-def _model_digest(folder: Path) -> str:
+def model_digest(folder: Path) -> str:
+    """Tells two base models apart, by the names, lengths and ends of their files."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in (".json", ".safetensors", ".jinja", ".model"):

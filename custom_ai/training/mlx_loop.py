@@ -54,7 +54,7 @@ class Loop:
         state = self.state
         course.on_train_begin(state)
         self.model.train()
-        while state.global_step < state.max_steps:
+        while not course.is_over(state):
             for batches in self._rest_of_epoch():
                 loss, norm, rate = self._step(batches, course)
                 control = SimpleNamespace(should_save=False, should_training_stop=False)
@@ -64,6 +64,7 @@ class Loop:
                     control.should_save = True
                     if self._validation:
                         self._log(course, {"eval_loss": self._evaluate(course)})
+                        course.on_evaluate(state, control)
                 if control.should_save:
                     course.save(state)
                     course.on_save(state)

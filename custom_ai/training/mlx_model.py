@@ -22,7 +22,7 @@ def load(folder: Path, options: TrainingOptions, modules: list[str], bf16: bool)
 
     model, _ = load_model(folder)
     model.set_dtype(mx.bfloat16 if bf16 else mx.float32)
-    if getattr(options, "load_in_4bit", False):
+    if options.load_in_4bit:
         nn.quantize(model, group_size=64, bits=4)
     model.freeze()
     mx.random.seed(options.seed)

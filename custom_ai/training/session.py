@@ -38,6 +38,7 @@ def result(course: Course, state: Any, options: TrainingOptions) -> Result:
         eval_loss=evaluated.get(chosen),
         tokens=state.num_input_tokens_seen,
         seconds=next(entry["seconds"] for entry in reversed(history) if "seconds" in entry),
+        stopped_early=state.global_step < state.max_steps,
     )
 
 

@@ -138,13 +138,16 @@ def html(text: str, **more: Any) -> gr.HTML:
     return gr.HTML(text, js_on_load=None, apply_default_css=False, **more)
 
 
-def fragment(path: str, triggers: str, classes: str = "") -> gr.HTML:
+def fragment(path: str, triggers: str, classes: str = "", keeps: str = "") -> gr.HTML:
     """A part of the page that comes from `path`, and comes anew at each of the triggers.
 
-    triggers: names of what changed, such as "runs documents" (see routes/pulse.py).
+    triggers: names of what changed, such as "runs documents" (see routes/pulse.py). keeps: the
+    name of a field inside it that says what is shown; it is asked for with it again.
     """
     when = ", ".join(["load", *(f"ca:{name} from:body" for name in triggers.split())])
     about = f'hx-get="{path}" hx-trigger="{when}" hx-swap="morph:innerHTML"'
+    if keeps:
+        about += f' hx-include="this" hx-params="{keeps}" hx-disinherit="*"'
     return html(f'<div class="{classes}" {about}></div>')
 
 

@@ -179,7 +179,7 @@ def _adapter(base: Path, target: Path, **more: Any) -> Path:
     from custom_ai.models.architectures import for_config
 
     config = json.loads((base / "config.json").read_text())
-    adapted = list(for_config(config).adapted)
+    adapted = for_config(config).adapted()
     lora = LoraConfig(r=4, lora_alpha=6, target_modules=adapted, task_type="CAUSAL_LM", **more)
     torch.manual_seed(3)
     tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), lora)

@@ -165,7 +165,7 @@ def test_samples_that_are_all_too_long_are_said(recording: Any) -> None:
 
 
 def test_memory_that_runs_out_is_said_with_advice(recording: Any, tmp_path: Path) -> None:
-    job = recording.job(batch_size=14)
+    job = recording.job(batch_size=14, plan_b=False)
     rows = [type(row)("Where? " * 60, row.output * 15, row.line) for row in job.train]
     job = Job(job.model, rows, [], job.options, job.folder)
     job.folder.mkdir()

@@ -371,7 +371,7 @@ def test_every_finding_of_the_checks_has_words() -> None:
         "leak": ("im Text",), "refusal": ("refused",), "proof": ("10%",), "words": ("20%",),
         "part": ("Neues.",), "names": ("Meier",), "links": ("x@y.de",), "language": ("en",),
         "honesty": ("answers", "answerable"), "form": ("{}",), "surplus": ("Was?",),
-        "judge": ("2 vage",), "refrain": ("Kauft!",),
+        "refrain": ("Kauft!",),
         "injection": tuple(f"{kind}: words" for kind in kinds),
         "length": ("instruction 3", "output 4100"),
     }  # fmt: skip

@@ -267,9 +267,9 @@ def test_settings_are_saved_as_they_are_changed(open_page: "OpenPage") -> None:
 def test_a_key_that_was_saved_leaves_the_page(open_page: "OpenPage", keyless: None) -> None:
     project = projects.create("Handbook")
     page = open_page("en", project.slug, "settings")
-    field = page.get_by_label("Key", exact=True)
+    field = page.locator("#new-key-openrouter")
     field.fill(KEY)
-    page.locator(".ca-provider-key button", has_text="Save").click()
+    page.locator("#key-openrouter").get_by_role("button", name="Save").click()
     page.get_by_text("••••WXYZ").wait_for()
     assert page.get_by_label("Another key").input_value() == ""
     assert KEY not in page.content()

@@ -70,3 +70,16 @@ def test_a_preset_fills_the_form(open_page: OpenPage, project: Project) -> None:
     page.get_by_label("Quick try").check()
     epochs = page.get_by_label("number input for Epochs")
     page.wait_for_function("element => element.value === '5'", arg=epochs.element_handle())
+
+
+def test_a_check_before_the_start_measures_a_step_and_marks_what_is_learnt(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("en", project.slug, "training")
+    page.get_by_role("button", name="Check first").click()
+    page.locator("[data-checking]").wait_for()
+    page.get_by_text("The hardest step took").wait_for(timeout=240_000)
+    assert not page.locator("[data-checking]").is_visible()
+    page.get_by_text("One sample; what is learnt is marked").click()
+    assert page.locator(".ca-preview mark").inner_text().strip()
+    assert all(run.task != "train" for run in all_runs(project))

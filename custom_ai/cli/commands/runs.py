@@ -1,4 +1,4 @@
-"""`runs list | show | follow | pause | resume | cancel`."""
+"""`runs list | show | compare | follow | pause | resume | cancel`."""
 
 import argparse
 import json
@@ -8,9 +8,11 @@ from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.cli.progress import Progress
+from custom_ai.options import flag
 from custom_ai.projects import project as projects
+from custom_ai.runs import comparison, runner
 from custom_ai.runs import run as runs
-from custom_ai.runs import runner
+from custom_ai.runs.comparison import Compared
 from custom_ai.runs.run import Run
 from custom_ai.runs.standing import Standing, duration
 from custom_ai.texts import t
@@ -20,6 +22,9 @@ def register(parsers: Parsers) -> None:
     """Add the commands."""
     group_ = group(parsers, "runs")
     add_project(command(group_, "runs list", _list))
+    parser = command(group_, "runs compare", _compare)
+    add_project(parser)
+    parser.add_argument("runs", nargs="*", type=int, metavar="RUN", help=t("cli.compared_runs"))
     for name, call in (
         ("show", _show),
         ("follow", _follow),
@@ -76,6 +81,26 @@ def _show(args: argparse.Namespace) -> Outcome:
     if data["error"]:
         rows.append((t("cli.error"), f"{data['error']['message']} {data['error']['hint']}"))
     return Outcome(data, table(rows))
+
+
+def _compare(args: argparse.Namespace) -> Outcome:
+    found = comparison.compare(projects.find(args.project), args.runs)
+    header = [t("runs.field_run"), *(str(one.number) for one in found.trainings)]
+    rows = [[t("runs.field_state"), *(t(f"runs.state_{one.state}") for one in found.trainings)]]
+    for name in found.trainings[0].settings if found.trainings else []:
+        rows.append([flag(name), *(str(one.settings[name]) for one in found.trainings)])
+    for name in ("eval_loss", "loss", "tokens_per_second", "seconds"):
+        cells = [_measure(one, name, found.best.get(name)) for one in found.trainings]
+        rows.append([t(f"runs.measure_{name}"), *cells])
+    text = table(rows, header) if found.trainings else t("runs.empty")
+    return Outcome(found.as_json(), text)
+
+
+def _measure(one: Compared, name: str, best: int | None) -> str:
+    value = one.measures.get(name)
+    if value is None:
+        return "–"
+    return f"{value:.4g} *" if one.number == best else f"{value:.4g}"
 
 
 def _follow(args: argparse.Namespace) -> Outcome:

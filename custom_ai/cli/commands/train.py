@@ -5,10 +5,14 @@ import argparse
 from custom_ai.cli import foreground
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given
 from custom_ai.cli.outcome import Outcome
+from custom_ai.cli.progress import Progress
 from custom_ai.projects import project as projects
-from custom_ai.runs import requests
+from custom_ai.projects.project import Project
+from custom_ai.runs import requests, training_check
+from custom_ai.runs.standing import duration
 from custom_ai.texts import t
 from custom_ai.training.config import TrainingOptions
+from custom_ai.training.plan_b import in_words
 
 
 def register(parsers: Parsers) -> None:
@@ -16,18 +20,43 @@ def register(parsers: Parsers) -> None:
     parser = command(parsers, "train", _train)
     add_project(parser)
     add_options(parser, TrainingOptions)
+    parser.add_argument("--check", action="store_true", help=t("cli.check"))
     parser.add_argument("--detach", action="store_true", help=t("cli.detach"))
 
 
 def _train(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     options = requests.training(project, given(args, TrainingOptions))
+    if args.check:
+        return _check(project, TrainingOptions.parse(options))
     run, stopped = foreground.do(project, "train", options, detach=args.detach)
     if stopped:
         return stopped
     result = run.result() or {}
     data = {"run": run.number, "state": run.state, **result}
     return Outcome(data, t("cli.trained", run=run.number, project=project.slug, **_shown(result)))
+
+
+def _check(project: Project, options: TrainingOptions) -> Outcome:
+    Progress().say(t("cli.checking"))
+    found = training_check.check(project, options)
+    signs = {"ok": "✓", "warning": "!", "bad": "✗"}
+    lines = []
+    for finding in found.findings:
+        lines.append(f"{signs[finding.level]} {finding.text} {finding.hint}".rstrip())
+    if measured := found.measured:
+        if measured.seconds is not None and measured.step_seconds is not None:
+            time = duration(measured.seconds)
+            step = f"{measured.step_seconds:.1f}"
+            lines.append("  " + t("cli.check_time", steps=measured.steps, step=step, time=time))
+        lines += ["", t("cli.check_preview"), _marked(measured.preview)]
+    if found.offers:
+        lines += ["", t("cli.check_offers"), *(f"  {in_words(offer)}" for offer in found.offers)]
+    return Outcome(found.as_json(), "\n".join(lines), code=0 if found.ok else 1)
+
+
+def _marked(preview: list[tuple[str, bool]]) -> str:
+    return "".join(f"[[{text}]]" if learnt else text for text, learnt in preview)
 
 
 def _shown(result: dict[str, object]) -> dict[str, str]:

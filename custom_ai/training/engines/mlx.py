@@ -82,7 +82,7 @@ def _prepare(job: Job, folder: Path, device: str, step: Step) -> tuple[Loop, Cou
     if not train:
         raise UserError("training.all_too_long", max_length=options.max_length)
     validation = encode(job.validation, tokenizer, options.max_length, step)
-    modules = list(for_config(read_json(folder / "config.json")).adapted)
+    modules = for_config(read_json(folder / "config.json")).adapted(options.target_modules)
     fast = device == "gpu"
     bf16 = fast if options.precision == "auto" else options.precision == "bf16"
     model = mlx_model.load(folder, options, modules, bf16)

@@ -1,6 +1,7 @@
 """The shipped engine: TRL's SFTTrainer and a LoRA adapter of PEFT, on CUDA, Apple GPU or CPU."""
 
 import os
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from custom_ai.errors import UserError
 from custom_ai.files import read_json
 from custom_ai.models.architectures import for_config
 from custom_ai.models.catalogue import fetch
+from custom_ai.models.chat_template import end_tokens, prompt_tokens
 from custom_ai.models.loading import (
     best_device,
     bf16_is_fast,
@@ -18,17 +20,21 @@ from custom_ai.models.loading import (
 )
 from custom_ai.step import Step
 from custom_ai.texts import t
-from custom_ai.training import checkpoints, exact, fingerprint
+from custom_ai.training import exact, fingerprint, session
+from custom_ai.training.batches import ByLength, collate, packed, plain
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.course import CHECKPOINTS, Course, Writer
-from custom_ai.training.data import EncodedSample, TrainingSample, encode
+from custom_ai.training.data import TrainingSample, encode
 from custom_ai.training.engine import Job, Result
+
+# A fixed question is to show how the answers change, not to be answered in full.
+_ANSWER_TOKENS = 40
 
 _NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 class TrlEngine:
-    """Supervised fine-tuning of LoRA adapters on all linear layers; the loss counts the answers."""
+    """Supervised fine-tuning of LoRA adapters; the loss counts the answers."""
 
     name = "trl"
 
@@ -56,28 +62,30 @@ def _train(job: Job, step: Step) -> Result:
     fingerprint.check(job, folder, device, step)
     step.stop_if_asked()
     trainer, course = _prepare(job, folder, device, step)
-    start = _start(job.folder / CHECKPOINTS, step)
+    start = session.start(job.folder / CHECKPOINTS, step)
     step.stop_if_asked()
     step.log("training.begins", device=device, threads=threads, samples=len(trainer.train_dataset))
-    trainer.train(resume_from_checkpoint=start)
-    state = trainer.state
-    adapter, chosen = course.finish(state)
-    evaluated = {e["step"]: e["eval_loss"] for e in state.log_history if "eval_loss" in e}
-    return Result(
-        adapter=adapter,
-        steps=state.global_step,
-        best_step=chosen,
-        epochs=job.options.epochs,
-        loss=next(e["loss"] for e in reversed(state.log_history) if "loss" in e),
-        eval_loss=evaluated.get(chosen),
-        tokens=state.num_input_tokens_seen,
-        seconds=next(e["seconds"] for e in reversed(state.log_history) if "seconds" in e),
-    )
+    state = _run(trainer, course, start)
+    return session.result(course, state, job.options)
+
+
+def _run(trainer: Any, course: Course, start: Path | None) -> Any:
+    """Train to the end; returns the trainer's state there."""
+    if start:
+        from transformers import TrainerState
+
+        # Killed after its last checkpoint: the trainer would begin another epoch.
+        state = TrainerState.load_from_json(str(start / "trainer_state.json"))
+        if course.is_over(state):
+            return state
+    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    return trainer.state
 
 
 def _prepare(job: Job, folder: Path, device: str, step: Step) -> tuple[Any, Course]:
     """The trainer with model, samples and adapter in memory, and the course it follows."""
     import torch
+    from datasets import Dataset
     from peft import LoraConfig
     from transformers import set_seed
 
@@ -85,34 +93,52 @@ def _prepare(job: Job, folder: Path, device: str, step: Step) -> tuple[Any, Cour
     bf16 = _uses_bf16(options, device, step)
     # The adapter's first weights are drawn when it is made, before the trainer sets its seed.
     set_seed(options.seed)
-    model, tokenizer = load_model(folder, torch.bfloat16 if bf16 else torch.float32)
+    four_bit_on = device if options.load_in_4bit else ""
+    model, tokenizer = load_model(folder, torch.bfloat16 if bf16 else torch.float32, four_bit_on)
     step.stop_if_asked()
-    train = _dataset(job.train, tokenizer, options, step)
-    if train is None:
+    samples = encode(job.train, tokenizer, options.max_length, step)
+    if not samples:
         raise UserError("training.all_too_long", max_length=options.max_length)
+    rows = packed(samples, options.max_length) if options.packing else plain(samples)
     lora = LoraConfig(
         r=options.lora_rank,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
-        target_modules=list(for_config(read_json(folder / "config.json")).adapted),
+        target_modules=for_config(read_json(folder / "config.json")).adapted(
+            options.target_modules
+        ),
         task_type="CAUSAL_LM",
     )
-    validation = _dataset(job.validation, tokenizer, options, step)
+    validation = plain(encode(job.validation, tokenizer, options.max_length, step))
+    more: dict[str, Any] = {}
+    if options.group_by_length:
+        lengths = [len(row["input_ids"]) for row in rows]
+        more["sampler"] = ByLength(lengths, options.effective_batch, options.seed)
+    if options.packing:
+        more["data_collator"] = partial(collate, padding=tokenizer.pad_token_id or 0)
     writer = Writer(
         state=lambda target: exact.write_state(trainer, target),
         adapter=lambda target: _write_adapter(trainer, tokenizer, target),
     )
     course = Course(job.folder, options, len(tokenizer), step, writer)
     set_seed(options.seed)
+    asked = (job.validation or job.train)[: options.fixed_questions]
     trainer = exact.make_trainer(
         course,
+        lambda trainer: _ask(trainer, tokenizer, asked, course),
         model=model,
-        args=_arguments(options, job.folder, device, bf16, evaluate=validation is not None),
+        args=_arguments(options, job.folder, device, bf16, evaluate=bool(validation)),
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=validation,
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(validation) if validation else None,
         peft_config=lora,
+        **more,
     )
+    if options.load_in_4bit:
+        # TRL makes the adapter bfloat16 then, which is too coarse to add small steps to.
+        for weight in trainer.model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
     # A path of this machine has no business in an adapter that goes elsewhere.
     base = Path(job.model.name).name if job.model.kind == "folder" else job.model.name
     trainer.model.peft_config["default"].base_model_name_or_path = base
@@ -126,18 +152,31 @@ def _uses_bf16(options: TrainingOptions, device: str, step: Step) -> bool:
     return fast if options.precision == "auto" else options.precision == "bf16"
 
 
-def _dataset(
-    samples: list[TrainingSample], tokenizer: Any, options: TrainingOptions, step: Step
-) -> Any | None:
-    """The samples as tokens and labels; None where nothing is left of them."""
-    from datasets import Dataset
+def _ask(trainer: Any, tokenizer: Any, samples: list[TrainingSample], course: Course) -> None:
+    """Let the model answer the fixed questions, the likeliest word each time."""
+    import torch
+    from transformers import GenerationConfig
 
-    rows: list[EncodedSample] = encode(samples, tokenizer, options.max_length, step)
-    if not rows:
-        return None
-    return Dataset.from_dict(
-        {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
+    if not samples:
+        return
+    ends = end_tokens(tokenizer)
+    config = GenerationConfig(  # type: ignore[no-untyped-call, unused-ignore]
+        max_new_tokens=_ANSWER_TOKENS,
+        do_sample=False,
+        eos_token_id=ends or None,
+        pad_token_id=tokenizer.pad_token_id or 0,
     )
+    model = trainer.model.eval()
+    for sample in samples:
+        prompt = torch.tensor([prompt_tokens(tokenizer, sample.prompt)], device=model.device)
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            out = model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                generation_config=config,
+            )
+        answer = tokenizer.decode(out[0, prompt.shape[1] :], skip_special_tokens=True)
+        course.answered(trainer.state, sample.instruction, sample.output, answer.strip())
 
 
 def _arguments(
@@ -163,6 +202,9 @@ def _arguments(
         use_cpu=device == "cpu",
         bf16=bf16,
         gradient_checkpointing=options.gradient_checkpointing,
+        neftune_noise_alpha=options.neftune_alpha or None,
+        # The columns are ours, and the collator of packed rows takes them all.
+        remove_unused_columns=False,
         dataloader_pin_memory=device == "cuda",
         # The samples come as tokens and labels, already cut to length.
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -177,20 +219,6 @@ def _arguments(
         report_to="none",
         disable_tqdm=True,
     )
-
-
-def _start(root: Path, step: Step) -> str | None:
-    """The checkpoint to continue from; None begins anew. Says what it found."""
-    found, damaged = checkpoints.newest(root)
-    for checkpoint in damaged:
-        step.warn("training.damaged_checkpoint", step=checkpoint.step)
-        checkpoints.remove(checkpoint)
-    if found:
-        step.log("training.continues", step=found.step)
-        return str(found.folder)
-    if damaged:
-        step.log("training.starts_over")
-    return None
 
 
 def _write_adapter(trainer: Any, tokenizer: Any, folder: Path) -> None:

@@ -85,6 +85,9 @@ def _train(job: Job, step: Step, model: Path, device: str, threads: int) -> Resu
                 count = len(rows["train"])
                 step.log("training.begins", device=device, threads=threads, samples=count)
             follower.follow(event, course)
+            if event["kind"] == "begin" and course.is_over(follower.state):
+                # Killed after its last checkpoint: the program would begin another epoch.
+                break
     result = session.result(course, follower.state, job.options)
     shutil.rmtree(folder)
     return result
@@ -111,15 +114,17 @@ def _job(job: Job, model: Path, device: str, evaluate: bool) -> dict[str, Any]:
         "base_name": model.name if job.model.kind == "folder" else job.model.name,
         "device": device,
         "max_length": options["max_length"],
-        "load_in_4bit": options.get("load_in_4bit", False),
-        "early_stopping": options.get("early_stopping", 0),
+        "load_in_4bit": options["load_in_4bit"],
+        "early_stopping": options["early_stopping"],
         "save_steps": options["save_steps"],
         "save_minutes": options["save_minutes"],
         "lora": {
             "r": options["lora_rank"],
             "lora_alpha": options["lora_alpha"],
             "lora_dropout": options["lora_dropout"],
-            "target_modules": list(for_config(read_json(model / "config.json")).adapted),
+            "target_modules": for_config(read_json(model / "config.json")).adapted(
+                options["target_modules"]
+            ),
             "use_gradient_checkpointing": recompute,
             "random_state": options["seed"],
         },
@@ -141,7 +146,7 @@ def _arguments(options: dict[str, Any], device: str, bf16: bool, evaluate: bool)
         "warmup_steps": options["warmup_ratio"],
         "weight_decay": options["weight_decay"],
         "optim": "adamw_torch",
-        "neftune_noise_alpha": options.get("neftune_alpha") or None,
+        "neftune_noise_alpha": options["neftune_alpha"] or None,
         "seed": options["seed"],
         "data_seed": options["seed"],
         "use_cpu": device == "cpu",
@@ -157,5 +162,5 @@ def _arguments(options: dict[str, Any], device: str, bf16: bool, evaluate: bool)
         "include_num_input_tokens_seen": "non_padding",
         "report_to": "none",
         "disable_tqdm": True,
-        **(order if options.get("group_by_length") else {}),
+        **(order if options["group_by_length"] else {}),
     }

@@ -14,11 +14,12 @@ from custom_ai.errors import UserError
 from custom_ai.export.elsewhere import Way, ways
 from custom_ai.files import read_json
 from custom_ai.projects.project import Project
+from custom_ai.runs import comparison
 from custom_ai.runs import run as runs
 from custom_ai.runs.run import Run
 from custom_ai.runs.standing import Standing
 from custom_ai.texts import known, t
-from custom_ai.training.config import WITHOUT_EFFECT, TrainingOptions
+from custom_ai.training.config import TrainingOptions
 from custom_ai.ui import journey
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import render
@@ -94,6 +95,20 @@ def curves(number: int, project: Here, after: int = 0) -> dict[str, Any]:
     return {"run": run.number, "offset": offset, **points}
 
 
+@router.get("/answers")
+def answers(project: Here) -> str:
+    """How the newest training answered its fixed questions after each epoch."""
+    found = [run for run in runs.all_runs(project) if run.task == "train"]
+    asked: dict[str, tuple[str, dict[int, str]]] = {}
+    for event in found[-1].read_events()[0] if found else []:
+        if event.get("kind") == "answer":
+            # After a kill a step is answered again, with the same words.
+            said = asked.setdefault(event["question"], (event["expected"], {}))
+            said[1][event["step"]] = event["answer"]
+    rows = [(q, expected, list(said.items())) for q, (expected, said) in asked.items()]
+    return render("training_answers", asked=rows)
+
+
 @router.get("/models")
 def models(project: Here) -> str:
     """The exported models of the project."""
@@ -114,7 +129,8 @@ def _rows(project: Project) -> list[Row]:
     stands = {run.number: standing(run) for run in found}
     losses = [s.best_eval_loss for s in stands.values() if s.best_eval_loss is not None]
     best = min(losses) if len(losses) > 1 else None
-    rows, before = [], None
+    rows: list[Row] = []
+    before: Run | None = None
     for run in found:
         request = run.request()
         now = stands[run.number]
@@ -125,21 +141,21 @@ def _rows(project: Project) -> list[Row]:
                 model=Path(request["inputs"]["base_model"]).name,
                 created=request["created_at"],
                 best=best is not None and now.best_eval_loss == best,
-                differs=_differences(before, request) if before else [],
+                differs=_differences(before, run) if before else [],
             )
         )
-        before = request
+        before = run
     return rows[::-1]
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any]]:
+def _differences(before: Run, now: Run) -> list[tuple[str, Any]]:
+    both = [comparison.settings(before), comparison.settings(now)]
     found: list[tuple[str, Any]] = []
-    if before["inputs"]["samples"] != now["inputs"]["samples"]:
-        found.append((t("ui_training.samples"), t("ui_training.other_samples")))
-    for name in TrainingOptions.model_fields:
-        value = now["options"].get(name)
-        if name not in WITHOUT_EFFECT and before["options"].get(name) != value:
-            found.append((TrainingOptions.label(name), value))
+    for name in comparison.differing_settings(both):
+        if name == "samples":
+            found.append((t("ui_training.samples"), t("ui_training.other_samples")))
+        elif name in TrainingOptions.model_fields:
+            found.append((TrainingOptions.label(name), both[1][name]))
     return found
 
 

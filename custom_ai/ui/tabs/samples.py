@@ -51,7 +51,7 @@ def draw(screen: Screen) -> None:
         title, about = t("ui_samples.prompts"), t("ui_samples.prompts_about")
         with gr.Accordion(title, open=False, elem_id="prompts"):
             html(f'<p class="ca-dim">{about}</p>')
-            fragment("/api/prompts", "settings config")
+            fragment("/api/prompts", "settings config", keeps="of")
     with gr.Column(elem_classes="ca-card"):
         html(render("heading", title=t("ui_samples.review"), about=t("ui_samples.review_about")))
         html(render("review"))

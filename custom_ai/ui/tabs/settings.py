@@ -30,7 +30,7 @@ def draw(screen: Screen) -> None:
         title, about = t("ui_settings.prompts"), t("ui_settings.prompts_about")
         with gr.Accordion(title, open=False, elem_id="prompts-of-all"):
             html(f'<p class="ca-dim">{about}</p>')
-            fragment("/api/settings/prompts", "settings")
+            fragment("/api/settings/prompts", "settings", keeps="of")
     _group(screen, "services")
     _group(screen, "program")
     _card("folders", "projects")

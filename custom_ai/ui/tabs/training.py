@@ -1,15 +1,17 @@
 """Training & export: settings, how it goes, what came of it, the finished model."""
 
+import time
 from typing import Any
 
 import gradio as gr
 
 from custom_ai.datasets.derive import current_samples
+from custom_ai.errors import UserError
 from custom_ai.export import exporter as exporters
 from custom_ai.files import read_lines
 from custom_ai.models.catalogue import named
 from custom_ai.projects.project import Project
-from custom_ai.runs import requests, runner
+from custom_ai.runs import requests, runner, training_check
 from custom_ai.runs.run import all_runs
 from custom_ai.texts import t
 from custom_ai.training.config import PRESETS, TrainingOptions, preset
@@ -17,6 +19,9 @@ from custom_ai.ui import outlook
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import render
 from custom_ai.ui.screen import Screen, fragment, html
+
+# A step takes seconds to minutes: the page says at once that somebody is at it.
+_BUSY = "() => { document.querySelector('[data-checking]').hidden = false; }"
 
 _FIRST = ("learning_rate", "epochs", "batch_size", "lora_rank", "lora_alpha")
 # The outlook changes with these: they decide how long a training takes, and how much memory.
@@ -60,8 +65,10 @@ def _draw_training(screen: Screen) -> None:
         fragment("/api/engines/list", "runs")
         fragment("/api/runs/card/engine", "runs tick-engine", "ca-card-of-run")
     place = html("")
+    found = html(render("training_check", check=None, error=None, offers=[], at=0))
     with gr.Row(elem_classes="ca-actions"):
         start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
+        look = gr.Button(t("ui_training.check"), elem_id="check-training")
 
     def fill(project: Project, name: str) -> list[Any]:
         return form.shown(preset(name, named(project.config.base_model), _count(project)))
@@ -69,6 +76,16 @@ def _draw_training(screen: Screen) -> None:
     def look_ahead(project: Project, *given: Any) -> str:
         options = TrainingOptions.parse(form.values(given))
         return render("training_outlook", outlook=outlook.look_ahead(project, options))
+
+    def check(project: Project, *given: Any) -> str:
+        done, error, offers = None, None, []
+        try:
+            wished = requests.training(project, form.values(given))
+            done = training_check.check(project, TrainingOptions.parse(wished))
+            offers = [[(TrainingOptions.label(n), v) for n, v in o.items()] for o in done.offers]
+        except UserError as found:
+            error = found
+        return render("training_check", check=done, error=error, offers=offers, at=time.time())
 
     def begin(project: Project, *given: Any) -> None:
         runner.start(project, "train", requests.training(project, form.values(given)))
@@ -79,6 +96,8 @@ def _draw_training(screen: Screen) -> None:
         if name in _WEIGHTY:
             screen.on_change(widget, look_ahead, form.widgets, [place])
     screen.on(start.click, begin, form.widgets, validator=form.check)
+    look.click(None, js=_BUSY, api_visibility="private")
+    screen.on(look.click, check, form.widgets, [found], validator=form.check)
 
 
 def _as_before(form: Form) -> Any:

@@ -1,0 +1,47 @@
+"""Base weights in 4 bits: trained, continued exactly, and refused in words where they can't be."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from custom_ai.errors import Stopped, UserError
+from custom_ai.models.transformers_chat import TransformersChat
+from custom_ai.training import engine
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+)
+
+
+def test_without_the_library_it_is_said_how_to_get_it(
+    recording: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    with pytest.raises(UserError) as caught:
+        recording.train(load_in_4bit=True)
+    assert caught.value.code == "training.no_4bit"
+    assert "bitsandbytes" in caught.value.message and "pip install" in caught.value.hint
+
+
+@installed
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_in_4_bits_learns_is_continued_exactly_and_its_adapter_loads(
+    make_recording: Callable[[str], Any],
+) -> None:
+    whole, paused = make_recording("whole"), make_recording("paused")
+    result = whole.train(load_in_4bit=True)
+    losses = [event["loss"] for event in whole.of("metric") if "loss" in event]
+    assert losses[-1] < losses[0]
+
+    paused.polled = lambda count: setattr(paused, "wish", "pause" if count >= 4 else None)
+    with pytest.raises(Stopped):
+        paused.train(load_in_4bit=True)
+    paused.polled = lambda count: None
+    paused.train(load_in_4bit=True)
+    assert paused.numbers() == whole.numbers()
+    weights = "adapter/adapter_model.safetensors"
+    assert (paused.folder / weights).read_bytes() == (whole.folder / weights).read_bytes()
+    chat = TransformersChat(whole.model.path, result.adapter, threads=1)
+    assert chat.answer(whole.job().train[0].prompt, max_new_tokens=4).tokens > 0
