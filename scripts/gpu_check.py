@@ -64,12 +64,12 @@ def _all(place: Path, tiny: bool, tflops: float) -> int:
     print(f"{'what':32} {'tokens/s':>9} {'memory':>9} {'used':>6}  result")
     shape = {"model": str(model), "tokens": 64 if tiny else 1024, "batch": 2 if tiny else 4}
     good = True
-    cases = [("trl", four_bit) for four_bit in (False, True)]
+    cases = []
     for name in ("trl", "unsloth"):
         if reason := engine.find(name).unavailable():
             print(f"{name:32} not here: {reason}")
             continue
-        cases += [(name, four_bit) for four_bit in (False, True)] if name != "trl" else []
+        cases += [(name, four_bit) for four_bit in (False, True)]
     for name, four_bit in cases:
         title = f"{name}{' 4-bit' if four_bit else ''}"
         if four_bit and (reason := engine.no_4bit()):

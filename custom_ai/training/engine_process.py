@@ -165,6 +165,9 @@ class Follower:
         elif event["kind"] == "log":
             self.state.log_history.append(event["logs"])
             course.on_log(self.state, event["logs"])
+            if "eval_loss" in event["logs"]:
+                # The program ends by itself where no more is to be had; the course says so.
+                course.on_evaluate(self.state, SimpleNamespace())
         elif event["kind"] == "saved":
             self._save = self._folder / "saves" / event["name"]
             course.save(self.state)

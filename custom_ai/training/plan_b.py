@@ -44,14 +44,6 @@ def offers(options: TrainingOptions, can_4bit: bool) -> list[Changes]:
     return found
 
 
-def ladder(options: TrainingOptions, can_4bit: bool) -> list[TrainingOptions]:
-    """The options as they are, and after each following step."""
-    plans = [options]
-    while changes := following(plans[-1], can_4bit):
-        plans.append(changed(plans[-1], changes))
-    return plans
-
-
 def changed(options: TrainingOptions, changes: Changes) -> TrainingOptions:
     """The options with these changes."""
     return TrainingOptions.parse({**options.model_dump(), **changes})

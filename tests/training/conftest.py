@@ -9,8 +9,9 @@ from custom_ai.models.catalogue import TrainableModel, resolve
 from custom_ai.step import Event, Step, Wish
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.data import TrainingSample
-from custom_ai.training.engine import Job, Result, train
+from custom_ai.training.engine import Job, Result, find, names, train
 from tests.tiny_models import facts, make_model
+from tests.training.installed import use_unsloth
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -112,3 +113,14 @@ def recording_class() -> type[Recording]:
 @pytest.fixture
 def make_recording(llama: TrainableModel, tmp_path: Path) -> Callable[[str], Recording]:
     return lambda name: Recording(llama, tmp_path / name)
+
+
+@pytest.fixture(params=names())
+def engine(request: pytest.FixtureRequest, own_home: Path) -> str:
+    """An engine's name, where it works here; a home folder that has it."""
+    name: str = request.param
+    if name == "unsloth":
+        use_unsloth(own_home)
+    if reason := find(name).unavailable():
+        pytest.skip(f"{name}: {reason}")
+    return name

@@ -12,25 +12,12 @@ from custom_ai.export.merge import merge
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.step import Step
 from custom_ai.training import checkpoints
-from custom_ai.training.engine import find, names
 from tests.training.conftest import Recording, contents
-from tests.training.installed import use_unsloth
 
 # Five epochs of four steps: long enough to be stopped in the middle by somebody who is slow.
 OPTIONS: dict[str, Any] = {"epochs": 5, "save_steps": 3}
 STEPS = 20
 MADE = ("adapter", "best", *(f"epoch_{number}" for number in range(1, 6)))
-
-
-@pytest.fixture(params=names())
-def engine(request: pytest.FixtureRequest, own_home: Path) -> str:
-    """An engine's name, where it works here; a home folder that has it."""
-    name: str = request.param
-    if name == "unsloth":
-        use_unsloth(own_home)
-    if reason := find(name).unavailable():
-        pytest.skip(f"{name}: {reason}")
-    return name
 
 
 _whole: dict[str, Recording] = {}

@@ -20,7 +20,9 @@ OUT_OF_MEMORY = UserError("training.out_of_memory")
 
 
 def test_each_step_keeps_the_effective_batch_and_the_last_ones_save_more() -> None:
-    plans = plan_b.ladder(TrainingOptions(batch_size=12, gradient_accumulation=2), can_4bit=True)
+    plans = [TrainingOptions(batch_size=12, gradient_accumulation=2)]
+    while changes := plan_b.following(plans[-1], can_4bit=True):
+        plans.append(plan_b.changed(plans[-1], changes))
     assert [(p.batch_size, p.gradient_accumulation) for p in plans[:5]] == [
         (12, 2),
         (6, 4),

@@ -10,6 +10,7 @@ import pytest
 
 from custom_ai.errors import Stopped
 from custom_ai.models.catalogue import TrainableModel, resolve
+from custom_ai.training.course import Course
 from custom_ai.training.engine import Job, Result
 from tests.tiny_models import facts, make_model, teach
 
@@ -39,12 +40,12 @@ def believer(tmp_path_factory: pytest.TempPathFactory) -> TrainableModel:
 
 
 @pytest.fixture
-def train_against(believer: TrainableModel) -> Callable[[Any], Result]:
+def train_against(believer: TrainableModel) -> Callable[..., Result]:
     """Train the believer; measured with what it believed, it gets worse with every epoch."""
 
-    def go(recording: Any) -> Result:
+    def go(recording: Any, engine: str = "trl") -> Result:
         recording.model = believer
-        job: Job = recording.job(**OVERFIT)
+        job: Job = recording.job(engine=engine, **OVERFIT)
         believed = [
             type(job.train[0])(row["instruction"], row["output"], 1) for row in contradiction()[:3]
         ]
@@ -57,9 +58,9 @@ def train_against(believer: TrainableModel) -> Callable[[Any], Result]:
 
 
 def test_a_training_that_gets_no_better_ends_and_says_so(
-    recording: Any, train_against: Callable[[Any], Result]
+    recording: Any, train_against: Callable[..., Result], engine: str
 ) -> None:
-    result = train_against(recording)
+    result = train_against(recording, engine)
     losses = [e["eval_loss"] for e in recording.of("metric") if "eval_loss" in e]
     best = losses.index(min(losses)) + 1
     assert len(losses) == best + 2 < 12
@@ -67,6 +68,24 @@ def test_a_training_that_gets_no_better_ends_and_says_so(
     assert result.steps == 2 * len(losses)
     assert result.best_step == 2 * best
     assert "training.stops_early" in recording.codes()
+
+
+def test_an_end_that_was_interrupted_is_made_up_for_and_not_trained_on(
+    recording: Any,
+    train_against: Callable[..., Result],
+    engine: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(Course, "finish", die)
+        train_against(recording, engine)
+    recording.events.clear()
+    result = train_against(recording, engine)
+    assert recording.of("metric") == [], "nothing was left to train"
+    assert result.stopped_early and (recording.folder / "adapter").is_dir()
 
 
 def test_stopped_and_killed_where_it_stops_early_it_ends_there_all_the_same(
