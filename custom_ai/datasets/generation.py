@@ -141,7 +141,9 @@ class Generation:
             while True:
                 self._start_jobs()
                 if not self._running:
-                    break
+                    if not self._reviewed_meanwhile():
+                        break
+                    continue
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
                 self._woken.clear()
@@ -240,9 +242,7 @@ class Generation:
         """Take in what has been written to the journal, and learn from it what to ask next."""
         if not self._done:
             return
-        # Samples may have been reviewed meanwhile; what people decided counts at once.
-        self._journal.contents.catch_up()
-        self._collection.follow(self._journal.contents, self._sources)
+        self._catch_up()
         done, self._done = self._done, []
         for task in done:
             job = self._running.pop(task)
@@ -259,6 +259,17 @@ class Generation:
             elif not isinstance(error, Leaving):
                 self._failure = self._failure or error
         self._report()
+
+    def _catch_up(self) -> None:
+        """Samples may have been reviewed meanwhile; what people decided counts at once."""
+        self._journal.contents.catch_up()
+        self._collection.follow(self._journal.contents, self._sources)
+
+    def _reviewed_meanwhile(self) -> bool:
+        """Whether people took out some of the last samples while they were being told."""
+        before = self._accepted()
+        self._catch_up()
+        return self._accepted() < before
 
     def _learn(self, job: Job, record: Record) -> None:
         judged = self._collection.of_job(record["id"])
