@@ -27,8 +27,10 @@ from typing import Any
 import aiohttp
 
 from custom_ai.projects import project as projects
+from custom_ai.training.config import TrainingOptions
 
-FIELDS = 20
+# The training form, and the banner for what went wrong.
+FIELDS = len(TrainingOptions.model_fields) + 1
 EMPTY = f"""
 import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -106,7 +108,7 @@ async def ours(url: str, count: int, rounds: int) -> list[float]:
 
             async def do() -> None:
                 shown = await session.act([choice])
-                assert len(shown) >= FIELDS, shown
+                assert len(shown) == FIELDS, shown
 
             return do
 

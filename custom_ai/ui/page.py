@@ -6,6 +6,7 @@ from types import ModuleType
 import gradio as gr
 
 from custom_ai.texts import in_language, t
+from custom_ai.ui import gradio_windows
 from custom_ai.ui.render import render
 from custom_ai.ui.screen import Screen, html
 
@@ -27,6 +28,7 @@ def build(lang: str) -> gr.Blocks:
                 with gr.Tab(t(f"ui.tab_{name}"), id=name, elem_id=f"step-{name}"):
                     tab(name).draw(screen)
         screen.finish()
+    gradio_windows.share_settings(page)
     return page
 
 
