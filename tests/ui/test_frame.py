@@ -33,6 +33,19 @@ def test_a_name_that_cannot_be_is_refused_in_words_and_nothing_is_made(
     assert projects.find_all() == []
 
 
+def test_without_a_project_no_step_asks_for_anything_even_before_the_style_sheet_is_there(
+    open_page: OpenPage,
+) -> None:
+    page = open_page("en")
+    refused: list[str] = []
+    page.route("**/static/*.css", lambda route: route.abort())
+    page.on("response", lambda answer: answer.status == 422 and refused.append(answer.url))
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    page.get_by_role("heading", name="Turn your documents").wait_for()
+    assert refused == []
+
+
 def test_a_project_is_renamed_duplicated_archived_and_deleted_from_the_menu(
     open_page: OpenPage,
 ) -> None:

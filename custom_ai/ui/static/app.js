@@ -50,7 +50,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   event.preventDefault();
   part.dataset.stale = "";
 });
-const isOpen = (part) => part.closest("[role=tabpanel]")?.checkVisibility() ?? true;
+// Without a project no step is open, even while the style sheet that hides them is on its way.
+const isOpen = (part) => (project() || !part.closest("#steps")) && (part.closest("[role=tabpanel]")?.checkVisibility() ?? true);
 function freshen() {
   for (const part of document.querySelectorAll("[data-stale]")) {
     if (!isOpen(part)) continue;
