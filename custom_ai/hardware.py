@@ -55,7 +55,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Hardware:
-    """The machine. ram and disk in bytes; disk_free where the projects lie."""
+    """The machine. ram and disk in bytes; disk_free where the projects lie.
+
+    ram_limit: what the settings allow work to take of the ram, in bytes; None for all of it.
+    """
 
     system: str
     device: Device
@@ -65,6 +68,17 @@ class Hardware:
     disk_free: int
     torch: str | None
     warnings: tuple[Warning_, ...]
+    ram_limit: int | None = None
+
+    @property
+    def most_memory(self) -> int:
+        """Bytes a training can take when nothing else is at work."""
+        return self.device.memory or min(self.ram, self.ram_limit or self.ram)
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes a training can take now."""
+        return self.device.memory or min(self.ram_free, self.ram_limit or self.ram)
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object; warnings with their texts in the user's language."""
@@ -90,7 +104,13 @@ def detect(folder: Path) -> Hardware:
         disk_free=disk_free,
         torch=torch,
         warnings=tuple(_warnings(device, memory.total, disk_free, torch)),
+        ram_limit=ram_limit(),
     )
+
+
+def ram_limit() -> int | None:
+    """Bytes of memory the settings allow to work on the processor; None for all there is."""
+    return settings.load().memory_limit * 10**9 or None
 
 
 def find_device() -> Device:

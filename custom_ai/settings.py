@@ -27,6 +27,8 @@ class Settings(Options):
     openai_compatible_url: str = "http://127.0.0.1:8080/v1"
     force_cpu: bool = False
     threads: int = Field(default=0, ge=0, le=256)
+    # Gigabytes; 0 for all there is.
+    memory_limit: int = Field(default=0, ge=0, le=4096)
     # Options of a training and their values; `training.defaults` checks what is set here.
     training: dict[str, Any] = Field(default_factory=dict)
     # Templates of prompts for every project; `datasets.prompts` checks what is set here.

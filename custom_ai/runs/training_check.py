@@ -169,7 +169,7 @@ def _samples(measured: Measured, options: TrainingOptions) -> list[Finding]:
 def _memory(
     facts: Facts, options: TrainingOptions, machine: Hardware, measured: Measured | None
 ) -> list[Finding]:
-    there = machine.device.memory or machine.ram
+    there = machine.most_memory
     if measured and measured.memory is None:
         return [_found("bad", "training.check_no_memory", there=_gigabytes(there))]
     if measured and measured.memory is not None:

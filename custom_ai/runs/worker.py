@@ -1,11 +1,12 @@
 """The process of one run: does the task, writes down what happens, and speaks a last word."""
 
 import os
+import sys
 import time
 import traceback
 from pathlib import Path
 
-from custom_ai import settings
+from custom_ai import hardware, settings
 from custom_ai.errors import Stopped, UserError, from_exception
 from custom_ai.files import LineLog, write_bytes, write_json
 from custom_ai.projects.lock import writing
@@ -80,9 +81,25 @@ def _fail(run: Run, error: BaseException) -> None:
         log.append({"time": round(time.time(), 3), "kind": "state", "state": "failed"})
 
 
+def _limit_memory() -> None:
+    """Hold this process and its children to what the settings allow.
+
+    Each is counted for itself. Not where a graphics card computes: its driver takes addresses by
+    the hundred gigabytes, of which hardly any become memory.
+    """
+    limit = hardware.ram_limit()
+    if limit is None or sys.platform != "linux" or hardware.find_device().kind == "cuda":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
 def main(folder: str) -> int:
     """Entry point of `custom-ai worker <folder>`."""
     # No library may tell a hub that we are here.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _limit_memory()
     return work(Path(folder))

@@ -69,9 +69,8 @@ def look_ahead(shape: Shape, usual: TrainingOptions, machine: Hardware) -> Outlo
     needed = memory_needed(shape, usual, device.kind)
     careful = TrainingOptions.parse({**usual.model_dump(), **_CAREFUL})
     least = memory_needed(shape, careful, device.kind)
-    there = device.memory or machine.ram
-    free = device.memory or machine.ram_free
-    if needed <= _FITS * free:
+    there = machine.most_memory
+    if needed <= _FITS * machine.free_memory:
         verdict: Literal["fits", "tight", "too_big"] = "fits"
     else:
         verdict = "tight" if least <= _FITS * there else "too_big"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_ai import files
+from custom_ai import files, settings
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
@@ -83,6 +83,31 @@ def test_a_failed_run_says_why(project: Project) -> None:
     with pytest.raises(UserError, match="epochs"):
         run.raise_error()
     assert "Traceback" in run.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to it")
+def test_a_run_gets_no_more_memory_than_the_settings_allow(project: Project) -> None:
+    program = (
+        "import torch\n"
+        "from custom_ai.models.loading import memory_errors\n"
+        "from custom_ai.runs import worker\n"
+        "worker._limit_memory()\n"
+        "kept = torch.zeros(100_000_000)\n"
+        "with memory_errors():\n"
+        "    torch.zeros(300_000_000)\n"
+    )
+
+    def ends() -> str:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        return done.stderr
+
+    assert ends() == ""
+    settings.change_all({"force_cpu": True, "memory_limit": 1})
+    assert "custom_ai.errors.UserError: The memory is not enough" in ends()
+    # What needs less works as ever.
+    run, _ = runner.start(project, "documents", {"paths": [__file__]})
+    runner.wait(run)
+    assert run.state == "finished"
 
 
 def test_a_killed_run_is_interrupted_and_the_same_command_continues_it(

@@ -1,5 +1,7 @@
 """The estimate of memory: against what was measured, and what it says of a machine."""
 
+from dataclasses import replace
+
 import pytest
 
 from custom_ai.hardware import Device, Hardware
@@ -18,6 +20,18 @@ def machine(ram: float, free: float, card: float | None = None) -> Hardware:
         Device("cuda", "card", round(card * GB), "") if card else Device("cpu", "chip", None, "")
     )
     return Hardware("Linux", device, 4, round(ram * GB), round(free * GB), 100 * GB, None, ())
+
+
+def test_a_memory_limit_in_the_settings_counts_as_all_there_is() -> None:
+    options = TrainingOptions.parse({"batch_size": 8, "max_length": 512})
+    needed = memory_needed(SMALL, options, "cpu") / GB
+    roomy = machine(ram=needed * 4, free=needed * 3)
+    assert look_ahead(SMALL, options, roomy).verdict == "fits"
+    limited = replace(roomy, ram_limit=round(needed * GB * 0.9))
+    found = look_ahead(SMALL, options, limited)
+    assert (found.verdict, found.there) == ("tight", limited.ram_limit)
+    # A graphics card has its own memory.
+    assert replace(machine(8, 6, card=24), ram_limit=GB).most_memory == 24 * GB
 
 
 def test_the_estimate_is_near_what_was_measured() -> None:

@@ -56,7 +56,7 @@ def _doctor(args: argparse.Namespace) -> Outcome:
         "version": __version__,
         "home": str(home()),
         "hardware": machine.as_json(),
-        "memory": {"total": machine.ram, "free": machine.ram_free},
+        "memory": {"total": machine.ram, "free": machine.ram_free, "limit": machine.ram_limit},
         "disk": {"free": machine.disk_free},
         **parts,
         "ocr": asdict(tesseract) if tesseract else None,
@@ -86,6 +86,7 @@ def _as_text(
         ("", device.reason),
         (t("hardware.cores"), str(machine.cores)),
         (t("hardware.ram"), f"{machine.ram / GIB:.0f} GB ({_free(machine.ram_free)})"),
+        *_limit(machine),
         (t("hardware.disk"), f"{_free(machine.disk_free)} – {home()}"),
         ("PyTorch", machine.torch or t("hardware.missing")),
     ]
@@ -97,6 +98,11 @@ def _as_text(
     rows.append((t("hardware.ocr"), f"Tesseract {state}"))
     warnings = [f"! {w.message}\n  → {w.advice}" for w in machine.warnings]
     return "\n\n".join([table(rows), *warnings])
+
+
+def _limit(machine: hardware.Hardware) -> list[tuple[str, str]]:
+    limit = machine.ram_limit
+    return [("", t("hardware.ram_limit", limit=limit // 10**9))] if limit else []
 
 
 def _free(size: int) -> str:

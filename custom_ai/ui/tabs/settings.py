@@ -15,7 +15,7 @@ from custom_ai.ui.screen import Screen, fragment, html
 
 # The settings by what they are about; `training` has a table of its own.
 GROUPS = {
-    "computing": ("force_cpu", "threads"),
+    "computing": ("force_cpu", "threads", "memory_limit"),
     "services": ("ollama_url", "openrouter_url", "openai_compatible_url", "shared_corpus"),
     "program": ("language",),
 }
