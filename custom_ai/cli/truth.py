@@ -1,4 +1,4 @@
-"""`samples check | coverage | doubles`: whether the samples are true, new, and about everything."""
+"""`samples check | coverage | doubles | leaks`: are the samples true, new, and about everything?"""
 
 import argparse
 from collections import Counter, defaultdict
@@ -9,6 +9,7 @@ from custom_ai.cli.outcome import Outcome, table
 from custom_ai.datasets.collection import Judged, collect
 from custom_ai.datasets.coverage import coverage
 from custom_ai.datasets.derive import write_samples
+from custom_ai.datasets.leakage import leakage
 from custom_ai.datasets.rules import Rules, change_rules
 from custom_ai.datasets.sample import Status
 from custom_ai.projects import project as projects
@@ -24,7 +25,7 @@ def register(samples: Parsers) -> None:
     check = command(samples, "samples check", _check)
     add_project(check)
     add_options(check, Rules)
-    for name, call in (("coverage", _coverage), ("doubles", _doubles)):
+    for name, call in (("coverage", _coverage), ("doubles", _doubles), ("leaks", _leaks)):
         add_project(command(samples, f"samples {name}", call))
 
 
@@ -123,3 +124,20 @@ def _doubles(args: argparse.Namespace) -> Outcome:
         ]
         lines.append(table(rows))
     return Outcome(data, "\n\n".join(lines) or t("cli.no_doubles"))
+
+
+def _leaks(args: argparse.Namespace) -> Outcome:
+    found = leakage(collect(projects.find(args.project)).of("accepted"))
+    lines = [t("cli.leaks", held_out=found.held_out, train=found.train, leaks=len(found.leaks))]
+    rows = [
+        (
+            leak.held_out.id,
+            t(f"datasets.card.split_{leak.held_out.split}"),
+            f"{leak.share:.0%}",
+            leak.train.id,
+            leak.held_out.instruction,
+        )
+        for leak in found.leaks[:_SHOWN]
+    ]
+    lines += [table(rows), t("cli.leaks_hint")] if rows else []
+    return Outcome(found.as_json(), "\n".join(lines))

@@ -15,8 +15,9 @@ from custom_ai import __version__, files
 from custom_ai.datasets.card_text import as_markdown
 from custom_ai.datasets.collection import Collection, Judged
 from custom_ai.datasets.journal import Reading, Record
+from custom_ai.datasets.leakage import leakage
 from custom_ai.datasets.plan import SPLITS
-from custom_ai.datasets.sample import Sample
+from custom_ai.datasets.sample import Sample, dataset_name
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
@@ -61,6 +62,7 @@ def make(
         "documents": len({s.source_sha256 for s in exported if s.source_sha256}),
         "sources": [told.source(name, judged) for name in sorted(names)],
         "filters": _filters(told, names, judged, len(exported)),
+        "leakage": leakage(exported).as_json(),
         "prompts": {begin["prompt_version"]: begin["prompts"] for begin in begins},
         "licence": {"documents": "unknown", "models": _licence(told, names)},
     }
@@ -80,7 +82,7 @@ class _Told:
         kind = record["type"]
         if kind not in ("begin", "answer", "attempt", "given_up"):
             return
-        name = f"{record['provider']} {record['model']}".strip()
+        name = dataset_name(record["provider"], record["model"])
         if kind == "begin":
             self.begins[name].append(record)
             return
@@ -111,8 +113,9 @@ class _Told:
         return {
             "dataset": name,
             "provider": mine[0].provider,
-            "model": mine[0].model,
-            "answered_by": sorted({r["model"] for r in requests} - {""}),
+            # None wrote them where the provider alone is the name.
+            "model": mine[0].model if name != mine[0].provider else "",
+            "answered_by": sorted({r["model"] for r in requests} - {"", name}),
             "samples": len(mine),
             "first": times[0] if times else "",
             "last": times[-1] if times else "",
@@ -162,8 +165,8 @@ def _filters(told: _Told, names: set[str], judged: Sequence[Judged], exported: i
 def _licence(told: _Told, names: set[str]) -> dict[str, str]:
     """Whether each model's maker permits to train with its answers, as far as we know.
 
-    distillable: the provider was told to use such models only. not_asked: it was not. own: nobody's
-    model wrote them, or one on this machine, whose licence is known to who put it there.
+    distillable: the provider was told to use such models only. not_asked: it was not. own: one on
+    this machine wrote them, whose licence is known to who put it there. no_model: none did.
     """
     found = {}
     for name in sorted(names):
@@ -171,6 +174,8 @@ def _licence(told: _Told, names: set[str]) -> dict[str, str]:
         provider = name.split(" ")[0]
         if not told.requests[name]:
             found[name] = "imported"
+        elif name == provider:
+            found[name] = "no_model"
         elif _is_local(provider):
             found[name] = "own"
         elif provider != "openrouter":

@@ -52,6 +52,7 @@ def as_markdown(card: Json) -> str:
         for options in source.get("options", []):
             lines += [*_code(json.dumps(options, ensure_ascii=False, sort_keys=True)), ""]
     lines += [f"## {t('datasets.card.filters')}", "", *_table(*_filters(card["filters"]))]
+    lines += [f"## {t('datasets.card.leakage')}", "", *_leakage(card["leakage"]), ""]
     if card["prompts"]:
         lines += [f"## {t('datasets.card.prompts')}", ""]
     for version, prompts in card["prompts"].items():
@@ -67,6 +68,18 @@ def _filters(filters: Json) -> Iterable[tuple[str, Any]]:
         for reason, count in filters.get(f"{name.partition('_')[0]}_because", {}).items():
             if name.endswith("_by_checks"):
                 yield f"– {_reason(reason)}", count
+
+
+def _leakage(found: Json) -> Iterable[str]:
+    leaks = found["leaks"]
+    share = f"{found['share']:.0%}"
+    yield t(
+        "datasets.card.leakage_about", share=share, leaks=len(leaks), held_out=found["held_out"]
+    )
+    if leaks:
+        yield ""
+    for leak in leaks:
+        yield f"- {_plain(leak['id'])} → {_plain(leak['train_id'])} ({leak['share']:.0%})"
 
 
 def _reason(name: str) -> str:

@@ -147,8 +147,9 @@ def check_form(pair: Pair, shortest: int | None = None) -> Verdict:
 
 def clean(text: str) -> str:
     """The text without control characters and lone surrogates, which no file takes."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return _CONTROL.sub("", text).strip()
+    if not text.isprintable():  # such as a line break, or one of those
+        text = _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))
+    return text.strip()
 
 
 def _pair(item: Any) -> Pair:

@@ -5,10 +5,9 @@ verdicts. A person's decision outweighs them.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from custom_ai.datasets import checks, grounding, injection
@@ -21,8 +20,8 @@ from custom_ai.documents.store import Store, Term, open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import BadOutput
 
-# How many sources' texts are kept at hand.
-_TEXTS = 8
+# So many characters of sources' texts are kept at hand: the documents take turns in being asked.
+_KEPT_CHARACTERS = 20_000_000
 
 _DOUBLES: dict[str, Status] = {
     "same": "rejected",
@@ -67,7 +66,19 @@ class Sources:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.text = lru_cache(maxsize=_TEXTS)(self._read)
+        self._texts: OrderedDict[str, str | None] = OrderedDict()
+        self._kept = 0
+
+    def text(self, sha256: str) -> str | None:
+        """The text of a document; None when it is not in the project."""
+        if sha256 in self._texts:
+            self._texts.move_to_end(sha256)
+            return self._texts[sha256]
+        text = self._texts[sha256] = self._read(sha256)
+        self._kept += len(text or "")
+        while self._kept > _KEPT_CHARACTERS and len(self._texts) > 1:
+            self._kept -= len(self._texts.popitem(last=False)[1] or "")
+        return text
 
     def hold_all(self, words: Sequence[str]) -> bool:
         """Whether any one chunk of the project holds words that begin like all of these."""
@@ -128,11 +139,18 @@ class Collection:
             self._listen(each)
         return [self.samples[self._places[each.sample.id]] for each in judged]
 
-    def follow(self, contents: Contents, sources: Sources) -> None:
-        """Take in what was added to a journal since the last time."""
-        self.add_all(contents.records[self._followed :], sources)
-        self._followed = len(contents.records)
-        self.mark = contents.mark
+    def follow(self, contents: Contents, sources: Sources, most: int | None = None) -> bool:
+        """Take in what was added to a journal since the last time, or the next `most` records.
+
+        Returns whether there is more.
+        """
+        end = len(contents.records)
+        news = contents.records[self._followed : end if most is None else self._followed + most]
+        self.add_all(news, sources)
+        self._followed += len(news)
+        if self._followed == end:
+            self.mark = contents.mark
+        return self._followed < end
 
     def find(self, id_: str) -> Judged | None:
         """The sample with this id."""

@@ -4,9 +4,10 @@ import math
 import re
 import zlib
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from custom_ai.datasets.checks import Pair
@@ -57,7 +58,7 @@ class Doubles:
     def __init__(self, same: float = SAME) -> None:
         self._same = same
         self._pairs: list[_Met] = []
-        self._with_piece: dict[int, array[int]] = {}
+        self._with_piece: defaultdict[int, array[int]] = defaultdict(partial(array, "I"))
         self._frequency = array("I", bytes(4 * _BUCKETS))
 
     def look(self, pair: Pair, model: str = "", split: str = "") -> Double | None:
@@ -87,22 +88,31 @@ class Doubles:
 
         A question that is alike has at least `same` of the pieces, so it lacks at most `missing`.
         """
-        places = sorted({piece % _BUCKETS for piece in pieces}, key=self._frequency.__getitem__)
+        places = sorted(_places(pieces), key=self._frequency.__getitem__)
         missing = len(pieces) - math.ceil(self._same * len(pieces))
         # Of any `missing + shared` places a question that is alike has `shared` at the least.
         shared = max(1, min(_SHARED, len(places) - missing))
-        met: Counter[int] = Counter()
-        for place in places[: missing + shared]:
-            met.update(self._with_piece.get(place, ()))
-        return sorted(index for index, count in met.items() if count >= shared)
+        looked = places[: missing + shared]
+        lists = [found for place in looked if (found := self._with_piece.get(place))]
+        met = Counter(chain.from_iterable(lists))
+        # What was not looked at may be shared, all of it; if even that is too little, it is not
+        # alike. Two sets with the Jaccard index s share s / (1 + s) of what they have in all.
+        unseen, part = len(pieces) - len(looked), self._same / (1 + self._same)
+        return sorted(
+            index
+            for index, count in met.items()
+            if count >= shared
+            and count + unseen + 1 > part * (len(pieces) + len(self._pairs[index].pieces))
+        )
 
     def add(self, pair: Pair, id_: str = "", model: str = "", split: str = "") -> None:
         """Remember a pair."""
         question = normal(pair.instruction)
         pieces = _pieces(question)
-        for bucket in {piece % _BUCKETS for piece in pieces}:
-            self._with_piece.setdefault(bucket, array("I")).append(len(self._pairs))
-            self._frequency[bucket] += 1
+        index, with_piece, frequency = len(self._pairs), self._with_piece, self._frequency
+        for place in _places(pieces):
+            with_piece[place].append(index)
+            frequency[place] += 1
         self._pairs.append(_Met(question, array("I", pieces), pair.output, id_, model, split))
 
 
@@ -111,6 +121,12 @@ def _mean_the_same(question: str, other: _Met) -> bool:
     return (
         set(_WORD.findall(question)) - STOP_WORDS == set(_WORD.findall(other.question)) - STOP_WORDS
     )
+
+
+@lru_cache(maxsize=16)
+def _places(pieces: frozenset[int]) -> frozenset[int]:
+    """Where the pieces are looked up."""
+    return frozenset([piece % _BUCKETS for piece in pieces])
 
 
 @lru_cache(maxsize=16)

@@ -12,9 +12,9 @@ from custom_ai.datasets.agenda import Agenda
 from custom_ai.datasets.budget import prompt_tokens
 from custom_ai.datasets.collection import Collection, Sources
 from custom_ai.datasets.generate_options import GenerateOptions
-from custom_ai.datasets.generation import TOKENS_AROUND, TOKENS_PER_PAIR
 from custom_ai.datasets.journal import Journal
 from custom_ai.datasets.plan import Question, make_plan
+from custom_ai.datasets.request import TOKENS_AROUND, TOKENS_PER_PAIR
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project

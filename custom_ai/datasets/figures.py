@@ -48,6 +48,7 @@ def _table(text: str) -> dict[str, str]:
 
 _WORDS = _table(_NAMES)
 _MONTH = _table(_MONTHS)
+_VALUE = _MONTH | _WORDS
 # "May" and "March" are words of other kinds as well.
 _SURE_MONTHS = frozenset(_MONTH) - {"may", "march", "mai"}
 
@@ -55,8 +56,8 @@ _SURE_MONTHS = frozenset(_MONTH) - {"may", "march", "mai"}
 @lru_cache(maxsize=32)
 def known(text: str) -> Values:
     """Every value that a text may be said to hold."""
-    words = set(_LETTERS.findall(text.casefold()))
-    found = {value for word in words if (value := _WORDS.get(word) or _MONTH.get(word))}
+    words = set(_letters(text))
+    found = {_VALUE[word] for word in words.intersection(_VALUE)}
     found |= {"1"} if words.intersection(_ONES) else set()
     for _, values in _figures(text):
         found |= values
@@ -71,7 +72,9 @@ def strange(answer: str, *texts: str) -> list[str]:
     odd = [(written, values) for written, values in _figures(plain)]
     odd += [(word, frozenset({value})) for word, value in _spelled(plain)]
     for text in texts:
-        odd = [(written, values) for written, values in odd if not values & known(text)]
+        if odd:
+            have = known(text)
+            odd = [(written, values) for written, values in odd if not values & have]
     if odd:
         counts = _items(answer, texts)
         odd = [(written, values) for written, values in odd if not values & counts]
@@ -80,7 +83,7 @@ def strange(answer: str, *texts: str) -> list[str]:
 
 def strange_dates(answer: str, *texts: str) -> list[str]:
     """The months an answer names and none of the texts does, in words or in a date."""
-    months = [word for word in _LETTERS.findall(answer.casefold()) if word in _SURE_MONTHS]
+    months = [word for word in _letters(answer) if word in _SURE_MONTHS]
     if not months:
         return []
     have = set().union(*map(known, texts))
@@ -93,7 +96,7 @@ def _figures(text: str) -> Iterator[tuple[str, Values]]:
     for _, _, written in dates:
         yield from ((part, frozenset({_short(part)})) for part in re.findall(r"\d+", written))
     for match in _NUMBER.finditer(text):
-        if any(start <= match.start() < end for start, end, _ in dates):
+        if dates and any(start <= match.start() < end for start, end, _ in dates):
             continue
         values = _values(match[0])
         scale = _SCALE.match(text, match.end())
@@ -108,6 +111,8 @@ def _values(written: str) -> Values:
 
     "10 000" may be one number or two.
     """
+    if written.isdecimal():
+        return frozenset({_short(written)})
     if " " in written:
         return frozenset({_short(part) for part in (written.replace(" ", ""), *written.split())})
     plain = re.sub(r"['’\u00a0\u202f]", "", written)
@@ -140,7 +145,13 @@ def _scaled(value: str, word: str) -> str:
 
 
 def _spelled(text: str) -> list[tuple[str, str]]:
-    return [(word, _WORDS[word]) for word in _LETTERS.findall(text.casefold()) if word in _WORDS]
+    return [(word, _WORDS[word]) for word in _letters(text) if word in _WORDS]
+
+
+@lru_cache(maxsize=16)
+def _letters(text: str) -> list[str]:
+    """The words of a text in lower case."""
+    return _LETTERS.findall(text.casefold())
 
 
 def _items(answer: str, texts: tuple[str, ...]) -> set[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from custom_ai.datasets import begin, variety
+from custom_ai.datasets import begin
 from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Patience
 from custom_ai.datasets.budget import Budget, OverBudget
@@ -19,9 +19,10 @@ from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.journal import Journal, Record, Type
 from custom_ai.datasets.pace import Leaving, Pace
 from custom_ai.datasets.plan import Question
-from custom_ai.datasets.prompts import SCHEMA, Prompts
+from custom_ai.datasets.prompts import Prompts
+from custom_ai.datasets.request import make_request
 from custom_ai.errors import Stopped
-from custom_ai.providers.provider import Passage, Provider, Request, RunFatal, Session, Usage
+from custom_ai.providers.provider import Provider, RunFatal, Session, Usage
 from custom_ai.step import Step, Wish
 
 # So many jobs in a row without a usable answer mean that the next one has none either.
@@ -31,9 +32,8 @@ LOOK_SECONDS = 0.2
 GRACE_SECONDS = 60.0
 # Jobs that wait before they try again leave their turn to others, but only to so many.
 MOST_JOBS_A_TURN = 5
-
-TOKENS_PER_PAIR = 350
-TOKENS_AROUND = 200
+# Judging takes a millisecond or two an answer; after so many, replies and free turns come first.
+JUDGED_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Generation:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
                 self._woken.clear()
-                self._take_results()
+                await self._take_results()
                 now = time.monotonic()
                 if now - looked > LOOK_SECONDS:
                     looked, self._wish = now, self._wish or self._step.should_stop()
@@ -188,28 +188,22 @@ class Generation:
         return len(self._running) - len(self._done) - self._pace.resting - writing
 
     def _note(self, task: asyncio.Task[Record]) -> None:
+        """Note that a job ended, and at once what keeps others from starting."""
         self._done.append(task)
         self._woken.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OverBudget):
+            self._over_budget = True
+        elif error and not isinstance(error, Leaving | GivenUp):
+            self._failure = self._failure or error
 
     async def _ask(self, job: Job) -> Record:
         async def wasted(usage: Usage, reason: str) -> None:
             about = self._about(job)
             await self._commits.append("attempt", **about, reason=reason, usage=_money(usage))
 
-        chunk = job.question.chunk
-        asked = self._words.messages(chunk, job.asked, job.earlier)
-        wanted = variety.draw(
-            job.question, job.skip, job.asked, self._options.seed, self._options.unanswerable
-        )
-        request = Request(
-            messages=variety.directed(asked, wanted, chunk.language),
-            schema=SCHEMA,
-            max_tokens=TOKENS_AROUND + TOKENS_PER_PAIR * job.asked,
-            temperature=self._options.temperature,
-            seed=self._options.seed,
-            passage=Passage(
-                chunk.text, chunk.filename, chunk.heading_path, chunk.language, job.asked, job.skip
-            ),
+        request, wanted = make_request(
+            job.question, job.asked, self._options, self._words, job.skip, job.earlier
         )
         try:
             reply = await self._asker.ask(request, job.asked, wasted)
@@ -238,14 +232,20 @@ class Generation:
         finally:
             self._writing -= 1
 
-    def _take_results(self) -> None:
+    async def _take_results(self) -> None:
         """Take in what has been written to the journal, and learn from it what to ask next."""
         if not self._done:
             return
-        self._catch_up()
-        done, self._done = self._done, []
-        for task in done:
-            job = self._running.pop(task)
+        ended = [(task, self._running.pop(task)) for task in self._done]
+        self._done.clear()
+        self._journal.contents.catch_up()
+        while True:
+            if self._pace.most > 1:
+                self._start_jobs()
+                await asyncio.sleep(0)
+            if not self._collection.follow(self._journal.contents, self._sources, JUDGED_AT_ONCE):
+                break
+        for task, job in ended:
             self._asked -= job.asked
             error = task.exception()
             if isinstance(error, GivenUp):
@@ -254,10 +254,6 @@ class Generation:
             self._agenda.release(job)
             if error is None:
                 self._learn(job, task.result())
-            elif isinstance(error, OverBudget):
-                self._over_budget = True
-            elif not isinstance(error, Leaving):
-                self._failure = self._failure or error
         self._report()
 
     def _catch_up(self) -> None:

@@ -21,6 +21,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'`)\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
 )
+# An address holds one of these; most texts hold none, which is found out sooner.
+_LINKED = ("://", "www.", "@")
 _NAME = re.compile(r"(?<![\w.-])(?:[A-ZÄÖÜ][\w]*[a-zäöüß][\w]*|[A-ZÄÖÜ]{2,}\w*)(?:-\w+)*")
 _ODD_NAME = re.compile(r"[a-zäöüß][A-ZÄÖÜ]|^[A-ZÄÖÜ]{2,}\d*$|\d")
 _AFTER_NOTHING = re.compile(r"(?:^|[.!?:;•*|\n\"“„»«(]|[-–]\s)\s*$")
@@ -44,6 +46,8 @@ _COMMON = _words(
     whether while within without yes ja nein you your yourself they also another between
     """
 )
+# Looked up for every word of every answer.
+_EMPTY = STOP_WORDS | _COMMON
 _QUESTION_WORDS = _words(
     """
     welche welcher welches welchem welchen warum weshalb wieso woher wohin wofür womit wodurch
@@ -72,7 +76,8 @@ def strange_figures(question: str, answer: str, text: str) -> list[str]:
 
 def strange_links(question: str, answer: str, text: str) -> list[str]:
     """Addresses in question or answer that the passage does not have."""
-    found = _LINK.findall(f"{question} {answer}") if "." in answer or "." in question else []
+    said = f"{question} {answer}"
+    found = _LINK.findall(said) if any(sign in said.lower() for sign in _LINKED) else []
     have = normal(text) if found else ""
     return [link for link in found if normal(link.rstrip(".,;:!?")) not in have]
 
@@ -101,10 +106,11 @@ def strange_names(question: str, answer: str, text: str, german: bool) -> list[s
     return odd
 
 
-def telling(text: str) -> list[str]:
+@lru_cache(maxsize=32)
+def telling(text: str) -> tuple[str, ...]:
     """The words of a text that say what it is about, in lower case, each once."""
     words = dict.fromkeys(_WORD.findall(text.casefold()))
-    return [word for word in words if word not in STOP_WORDS and word not in _COMMON]
+    return tuple(word for word in words if word not in _EMPTY)
 
 
 def figures(text: str) -> list[str]:
@@ -124,9 +130,12 @@ def stems(question: str) -> list[str]:
 
 def missing(words: Sequence[str], *texts: str) -> list[str]:
     """The words that stand in none of the texts, as they are bent or as part of another."""
-    have = [flat(text) for text in texts]
-    stems = ((word, _stem(word)) for word in words)
-    return [word for word, stem in stems if not any(stem in text for text in have)]
+    rest = list(words)
+    for text in texts:
+        if rest:
+            have = flat(text)
+            rest = [word for word in rest if _stem(word) not in have]
+    return rest
 
 
 def unsupported(answer: str, absent: Sequence[str], least: float) -> str:
@@ -145,7 +154,7 @@ def sentences(text: str) -> Iterator[str]:
     return (part.strip() for part in _SENTENCE.split(text) if part.strip())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _stem(word: str) -> str:
     """The word without what may be an ending."""
     plain = folded(word).replace("\u0308", "")

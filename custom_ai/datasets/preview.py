@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from custom_ai.datasets import privacy, prompts, variety
+from custom_ai.datasets import privacy, prompts
 from custom_ai.datasets.generate_options import GenerateOptions
-from custom_ai.datasets.generation import TOKENS_AROUND, TOKENS_PER_PAIR
 from custom_ai.datasets.journal import Journal, Reading, append
-from custom_ai.datasets.plan import Chunk, Question, make_plan
+from custom_ai.datasets.plan import Question, make_plan
+from custom_ai.datasets.request import make_request
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
@@ -19,7 +19,6 @@ from custom_ai.providers.provider import (
     BadOutput,
     JobFatal,
     Message,
-    Passage,
     Provider,
     Request,
     Transient,
@@ -56,27 +55,17 @@ async def preview(
     provider = providers.find(provider_name)
     question = _first_question(project, options.seed)
     chunk, count = question.chunk, min(options.pairs_per_request, options.count)
-    wanted = variety.draw(question, 0, count, options.seed, options.unanswerable)
-    words = variety.directed(chosen.messages(chunk, count, ()), wanted, chunk.language)
-    seen = Preview(chunk.filename, chosen.version(chunk.language), words)
+    request, _ = make_request(question, count, options, chosen)
+    seen = Preview(chunk.filename, chosen.version(chunk.language), tuple(request.messages))
     try:
-        return await _rehearse(provider, options, chunk, seen)
+        return await _rehearse(provider, options, request, seen)
     except UserError as error:
-        return Preview(seen.filename, seen.prompt_version, words, reason=error)
+        return Preview(seen.filename, seen.prompt_version, seen.messages, reason=error)
 
 
 async def _rehearse(
-    provider: Provider, options: GenerateOptions, chunk: Chunk, seen: Preview
+    provider: Provider, options: GenerateOptions, request: Request, seen: Preview
 ) -> Preview:
-    count = min(options.pairs_per_request, options.count)
-    request = Request(
-        messages=seen.messages,
-        schema=prompts.SCHEMA,
-        max_tokens=TOKENS_AROUND + TOKENS_PER_PAIR * count,
-        temperature=options.temperature,
-        seed=options.seed,
-        passage=Passage(chunk.text, chunk.filename, chunk.heading_path, chunk.language, count),
-    )
     if not privacy.address(provider.name, options.base_url):
         # It reads the passage itself; there is no request on any wire.
         return seen

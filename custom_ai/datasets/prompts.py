@@ -163,7 +163,12 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def _fence(text: str) -> str:
-    """A line that the text can't hold, so that it can't pretend to end."""
+    """A line that the text can't hold, so that it can't pretend to end.
+
+    Half of its SHA-256 suffices: a text that holds this would have to contain a part of its own
+    checksum, and to find one takes some 2^64 tries for each chunk, whose bounds its author doesn't
+    know. Chance instead would change the words, and the answer, of a request that is asked again.
+    """
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return f"===== {digest[:16]} ====="
 

@@ -39,17 +39,28 @@ class _Folded(dict[int, str]):
 
 
 _FOLDED = _Folded()
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 @lru_cache(maxsize=64)
 def normal(text: str) -> str:
     """The text as it is compared: case, spaces and kinds of quotation marks don't count."""
-    return " ".join(_BROKEN_WORD.sub("", text).split()).translate(_FOLDED)
+    if "\u00ad" in text or ("-" in text and "\n" in text):
+        text = _BROKEN_WORD.sub("", text)
+    return folded(" ".join(text.split()))
 
 
-def folded(word: str) -> str:
-    """A word in its normal form."""
-    return word.casefold() if word.isascii() else word.translate(_FOLDED)
+def folded(text: str) -> str:
+    """A text of single spaces, or a word, in its normal form."""
+    # As text.translate(_FOLDED), which asks for every letter, in a fifth of the time.
+    text = text.replace("`", "'")
+    if not text.isascii():
+        text = _NOT_ASCII.sub(_folded_letter, text)
+    return text.casefold()
+
+
+def _folded_letter(found: re.Match[str]) -> str:
+    return _FOLDED[ord(found[0])]
 
 
 def find_quote(quote: str, text: str, least: float = 0.9) -> Place:

@@ -65,7 +65,7 @@ class Sample:
         """What it came with: the model that wrote it, or the file it was imported from."""
         if self.provider == "import":
             return self.filename
-        return f"{self.provider} {self.model}".strip()
+        return dataset_name(self.provider, self.model)
 
     def as_json(self) -> dict[str, Any]:
         """The shape other programs may rely on."""
@@ -74,6 +74,14 @@ class Sample:
     def line(self) -> str:
         """The sample as a line of JSON, with its newline."""
         return json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+
+
+def dataset_name(provider: str, model: str) -> str:
+    """What the samples of a model are called.
+
+    By the provider alone where no model wrote them, which is when it gives its own name for one.
+    """
+    return provider if model in ("", provider) else f"{provider} {model}"
 
 
 _reader = TypeAdapter(Sample)

@@ -77,8 +77,13 @@ def directed(
 
 def _is_hard(slot: int, seed: int, share: float) -> bool:
     """Whether the question in this place of the plan has no answer."""
-    shift = random.Random(seed).random()
+    shift = _shift(seed)
     return math.floor(shift + (slot + 1) * share) > math.floor(shift + slot * share)
+
+
+@cache
+def _shift(seed: int) -> float:
+    return random.Random(seed).random()
 
 
 @cache

@@ -27,6 +27,12 @@ _LEAK = re.compile(
     re.IGNORECASE,
 )
 
+# Each of these ways to speak holds one of these words.
+_LEAKED = (
+    "text", "passage", "section", "excerpt", "document", "chapter", "author", "above", "below",
+    "abschnitt", "auszug", "dokument", "kapitel", "autor", "oben", "unten",
+)  # fmt: skip
+
 # What an honest answer to a question without one says.
 _NOT_STATED = re.compile(
     r"\b(?:do|does|did|is|are|was|were|has|have)(?: not|n['’]t)\b"
@@ -50,7 +56,9 @@ def refusal(answer: str) -> str:
 def leak(*texts: str) -> str:
     """The words that speak of "the text" instead of the matter; "" where none do."""
     for text in texts:
-        if found := _LEAK.search(text):
+        # Most texts hold none of its words, which is found out sooner.
+        folded = text.casefold()
+        if any(word in folded for word in _LEAKED) and (found := _LEAK.search(text)):
             return found[0]
     return ""
 

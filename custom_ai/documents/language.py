@@ -42,8 +42,8 @@ def language_of(text: str) -> Literal["de", "en", ""]:
     if len(text) > 2 * _SAMPLE:
         text = f"{text[:_SAMPLE]} {text[middle : middle + _SAMPLE]}"
     words = _WORD.findall(text.lower())
-    german = sum(word in GERMAN for word in words)
-    english = sum(word in ENGLISH for word in words)
+    german = sum(map(GERMAN.__contains__, words))
+    english = sum(map(ENGLISH.__contains__, words))
     if max(german, english) < max(2, 0.1 * len(words)) or _close(german, english):
         return ""
     return "de" if german > english else "en"

@@ -139,7 +139,7 @@ class Server:
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, Mapping[str, str], bytes]:
         import aiohttp
 
         assert self._session is not None, "the server is used outside its `async with` block"
@@ -147,8 +147,7 @@ class Server:
             async with self._session.request(
                 method, self.url / path, json=body, allow_redirects=False
             ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return response.status, headers, await _read(response)
+                return response.status, response.headers, await _read(response)
         except aiohttp.ClientConnectorError as error:
             failure = Transient(self.clean(str(error)), down=self._unreachable)
         except aiohttp.ConnectionTimeoutError:
@@ -161,7 +160,7 @@ class Server:
         # carried along as the cause.
         raise failure
 
-    def _meaning(self, code: int, headers: dict[str, str], said: str) -> Exception:
+    def _meaning(self, code: int, headers: Mapping[str, str], said: str) -> Exception:
         """The meaning of a status that is the same for every server."""
         after = wished_wait(headers)
         host = self.url.host or ""

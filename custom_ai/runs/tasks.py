@@ -1,5 +1,6 @@
 """What a run can do: the name of each task, the step behind it, and what its result depends on."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from custom_ai.datasets import privacy
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
+from custom_ai.datasets.sample import read_samples
 from custom_ai.documents import library, originals
 from custom_ai.documents.embed import embed
 from custom_ai.documents.store import open_store
@@ -20,6 +22,7 @@ from custom_ai.files import read_json
 from custom_ai.models.catalogue import TrainableModel, resolve
 from custom_ai.models.facts import look_up
 from custom_ai.projects.project import Project
+from custom_ai.providers.ollama_unload import unload
 from custom_ai.runs.run import Run, all_runs
 from custom_ai.step import Step
 from custom_ai.training import engine as engines
@@ -105,8 +108,21 @@ def train(project: Project, options: Json, step: Step) -> Json:
     chosen = TrainingOptions.parse(options)
     model = resolve(project.config.base_model)
     samples, validation = load_samples(current_samples(project), chosen)
+    _make_room(project, step)
     job = Job(model, samples, validation, chosen, step.folder)
     return {**engines.train(job, step).as_json(), "base_model": model.name}
+
+
+def _make_room(project: Project, step: Step) -> None:
+    """The models of Ollama's that wrote the samples, or the vectors, still lie in the memory that
+    the training wants."""
+    samples = read_samples(current_samples(project))
+    models = {sample.model for sample in samples if sample.provider == "ollama"}
+    models |= {project.config.embedding_model} - {""}
+    if not models or privacy.destination("ollama"):
+        return
+    if unloaded := asyncio.run(unload(privacy.address("ollama"), models)):
+        step.log("runs.unloaded", models=", ".join(unloaded))
 
 
 def install_engine(project: Project, options: Json, step: Step) -> Json:

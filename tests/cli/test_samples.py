@@ -206,3 +206,21 @@ def test_files_come_in_and_go_out_with_a_card(say: Any, language: str, tmp_path:
     table.write_text("Frage;Antwort\nWer ist es?;\n")
     wrong = say("samples", "import", "one", str(table), "--json")
     assert_clear(wrong, language, "datasets.bad_line")
+
+
+def test_what_is_known_in_the_training_is_named(say: Any, tmp_path: Path) -> None:
+    words = "das Archiv der Stadt die alten Akten der Bauaufsicht noch lange aufheben muss"
+    table = tmp_path / "own.csv"
+    table.write_text(
+        f"Frage;Antwort;split\nUnd warum {words}?;Weil {words}.;train\n"
+        f"Aber warum {words}?;Weil {words}.;test\n"
+    )
+    say("samples", "import", "one", str(table))
+    for sample in say("samples", "list", "one", "--dataset", "own.csv", "--json").json:
+        say("samples", "accept", "one", sample["id"])
+    (leak,) = say("samples", "leaks", "one", "--json").json["leaks"]
+    assert leak["split"] == "exam" and leak["share"] > 0.6
+    shown = say("samples", "leaks", "one").out
+    assert leak["id"] in shown and leak["train_id"] in shown and "samples reject" in shown
+    say("samples", "reject", "one", leak["train_id"])
+    assert say("samples", "leaks", "one", "--json").json["leaks"] == []

@@ -121,3 +121,23 @@ def test_a_folder_has_the_checksum_of_each_of_its_files(
     card = json.loads((tmp_path / "out.card.json").read_text("utf-8"))
     found = card["sha256"][inner] if inner else card["sha256"]
     assert found == hashlib.sha256((tmp_path / "out" / inner).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "no model wrote them"), ("de", "kein Modell hat sie geschrieben")],
+)
+def test_samples_that_no_model_wrote_have_no_model_and_no_licence_of_one(
+    tmp_path: Path, language: str, words: str
+) -> None:
+    use_language(language)
+    project = make_project({f"{name}.txt": prose(seed, 32) for seed, name in enumerate("abc")})
+    watch = Watch(tmp_path)
+    generate(project, "extractive", GenerateOptions(count=6, budget=0), watch.step)
+    card = _card(project, tmp_path / "out.jsonl")
+    (source,) = card["sources"]
+    assert (source["dataset"], source["model"], source["answered_by"]) == ("extractive", "", [])
+    assert card["licence"]["models"] == {"extractive": "no_model"}
+    text = (tmp_path / "out.jsonl.card.md").read_text("utf-8")
+    assert words in text
+    assert "extractive extractive" not in text

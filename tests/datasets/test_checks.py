@@ -1,6 +1,7 @@
 """Good pairs pass, and each kind of bad one is found."""
 
 import json
+import random
 
 import pytest
 
@@ -158,6 +159,26 @@ def test_doubles_are_found() -> None:
     assert _found(doubles, _pair(output="Das ist der Wannsee im Südwesten.")) == "contradicts"
     other = _pair("Welcher ist der größte Fluss Berlins?", "Der längste Fluss ist die Spree.")
     assert _found(doubles, other) == ""
+
+
+def test_no_double_is_missed_that_comparing_each_with_each_would_find() -> None:
+    """Of all pieces only the rarest are looked up; that must not cost one question."""
+    rng = random.Random(4)
+    words = [f"{a}{b}" for a in ("ka", "lo", "mi", "ru") for b in ("ne", "sto", "fid", "wal")]
+    questions = [" ".join(rng.choices(words, k=rng.randint(2, 9))) for _ in range(300)]
+    for same in (0.3, 0.6, 0.9):
+        doubles, met = Doubles(same), list[str]()
+        for question in questions:
+            alike = [old for old in met if _likeness(question, old) >= same]
+            assert bool(_found(doubles, _pair(question, "Das ist so."))) == bool(alike), question
+            doubles.add(_pair(question, "Das ist so."))
+            met.append(question)
+
+
+def _likeness(one: str, other: str) -> float:
+    """The share of the five-letter pieces of two texts that both have."""
+    first, second = ({t[i : i + 5] for i in range(max(1, len(t) - 4))} for t in (one, other))
+    return len(first & second) / len(first | second)
 
 
 def test_doubles_are_found_among_thousands_in_little_time() -> None:

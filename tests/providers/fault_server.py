@@ -137,6 +137,8 @@ class FaultServer:
         self.always = ""
         # A passage that breaks the server each time it is asked about.
         self.breaking: str | None = None
+        # The models that Ollama holds in its memory.
+        self.loaded: list[str] = []
         # What GET /models and GET /key say.
         self.models: list[dict[str, Any]] = [openrouter_model("maker/model", "0", "0")]
         self.account: dict[str, Any] = {
@@ -187,6 +189,8 @@ class FaultServer:
         app.router.add_get("/api/v1/models", self._models)
         app.router.add_get("/api/v1/key", self._about_key)
         app.router.add_post("/api/show", self._show)
+        app.router.add_get("/api/ps", self._ps)
+        app.router.add_post("/api/generate", self._unload)
         runner = web.AppRunner(app, shutdown_timeout=0)
         self._loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", self.port)
@@ -199,6 +203,20 @@ class FaultServer:
 
     async def _tags(self, _: web.Request) -> web.Response:
         return web.json_response({"models": [entry(name) for name in OLLAMA_MODELS]})
+
+    async def _ps(self, _: web.Request) -> web.Response:
+        return web.json_response({"models": [entry(name) for name in self.loaded]})
+
+    async def _unload(self, request: web.Request) -> web.Response:
+        """All that is asked of it here: a request without a prompt, to let a model go."""
+        body = await request.json()
+        if "prompt" in body or body["keep_alive"] != 0 or body["model"] not in self.loaded:
+            return web.json_response({"error": "not expected"}, status=400)
+        self.loaded.remove(body["model"])
+        return web.json_response({
+            "model": body["model"], "created_at": "2026-11-01T10:00:00Z", "response": "",
+            "done": True, "done_reason": "unload",
+        })  # fmt: skip
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.json_response({"version": "0.32.3"})
