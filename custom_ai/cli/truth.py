@@ -1,11 +1,12 @@
 """`samples check | coverage | doubles | leaks`: are the samples true, new, and about everything?"""
 
 import argparse
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any, get_args
 
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given
 from custom_ai.cli.outcome import Outcome, table
+from custom_ai.datasets import alike
 from custom_ai.datasets.collection import Judged, collect
 from custom_ai.datasets.coverage import coverage
 from custom_ai.datasets.derive import write_samples
@@ -98,14 +99,9 @@ def _page(page: int | None) -> str:
 
 
 def _doubles(args: argparse.Namespace) -> Outcome:
-    collection = collect(projects.find(args.project))
-    groups: dict[str, list[Judged]] = defaultdict(list)
-    for judged in collection.samples:
-        if first := judged.sample.checks.get("double_of"):
-            groups[first].append(judged)
+    found = alike.groups(collect(projects.find(args.project)).samples)
     data, lines = [], []
-    for id_, others in groups.items():
-        members = [each for each in (collection.find(id_), *others) if each is not None]
+    for members in {id(group): group for group in found.values()}.values():
         data.append(
             [
                 {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from custom_ai.datasets import checks
+from custom_ai.datasets import alike, checks
 from custom_ai.datasets.collection import Collection, Judged, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Reading, Record, append
@@ -32,7 +32,8 @@ class Filter:
 
     document: a file name. dataset: what the samples came with (`Sample.dataset`). reason: a check
     that objected. text: words as they stand in question, answer or quote, in any case.
-    reviewed: only those a person had a say in.
+    reviewed: only those a person had a say in. doubles: "any" for all that are like another one,
+    group by group, or the id of a sample for those of its group.
     """
 
     status: Status | None = None
@@ -43,6 +44,7 @@ class Filter:
     reason: str = ""
     text: str = ""
     reviewed: bool = False
+    doubles: str = ""
     order: Order = "written"
     descending: bool = False
 
@@ -97,7 +99,8 @@ class Review:
         """The samples a filter shows, `limit` of them from `offset` on."""
         with self._lock:
             self._catch_up()
-            found = [judged for judged in self._collection.samples if _fits(judged, filter_)]
+            everything = self._among(filter_.doubles)
+            found = [judged for judged in everything if _fits(judged, filter_)]
         counts = Counter(judged.status for judged in found)
         if filter_.status:
             found = [judged for judged in found if judged.status == filter_.status]
@@ -116,6 +119,12 @@ class Review:
             datasets=sorted({sample.dataset for sample in samples} - {""}),
             reasons=sorted({reason for judged in everything for reason in judged.reasons}),
         )
+
+    def alike(self) -> dict[str, list[Judged]]:
+        """The groups of samples that say the same, as `alike.groups`."""
+        with self._lock:
+            self._catch_up()
+            return alike.groups(self._collection.samples)
 
     def get(self, id_: str) -> Judged:
         """One sample as it stands."""
@@ -169,6 +178,15 @@ class Review:
         with self._lock:
             self._catch_up()
             return write_samples(self._project, self._collection)
+
+    def _among(self, doubles: str) -> list[Judged]:
+        """The samples that `Filter.doubles` is about."""
+        if not doubles:
+            return self._collection.samples
+        groups = alike.groups(self._collection.samples)
+        if doubles != "any":
+            return groups.get(doubles, [])
+        return [each for group in {id(g): g for g in groups.values()}.values() for each in group]
 
     def _find(self, id_: str) -> Judged:
         judged = self._collection.find(id_)

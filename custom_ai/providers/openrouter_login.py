@@ -92,6 +92,8 @@ class Callback:
     def __init__(self, login: Login) -> None:
         self._path = f"/callback/{login.state}"
         self._code = ""
+        self._denied = ""
+        self._stopped = False
         callback = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -99,7 +101,7 @@ class Callback:
 
             def do_GET(self) -> None:
                 known = callback._take(self.path)
-                text = t("providers.login_done" if known else "providers.login_unknown")
+                text = t(f"providers.login_{'done' if known else callback._otherwise}")
                 data = f"<!doctype html><meta charset=utf-8><title>custom-ai</title><p>{text}"
                 body = data.encode("utf-8")
                 self.send_response(200 if known else 404)
@@ -126,20 +128,39 @@ class Callback:
         return f"http://localhost:{self._server.server_port}{self._path}"
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> str:
-        """The code; raises UserError when nobody came back in time."""
+        """The code; raises UserError when nobody came back in time, or with a refusal."""
         end = time.monotonic() + seconds
-        while not self._code and (left := end - time.monotonic()) > 0:
+        while not self._over and (left := end - time.monotonic()) > 0:
             self._server.timeout = min(left, 0.5)
             self._server.handle_request()
+        if self._denied:
+            raise UserError("providers.login_denied", reason=self._denied)
         if not self._code:
             raise UserError("providers.login_too_late")
         return self._code
 
+    def stop(self) -> None:
+        """Let whoever waits, from whichever thread, go on within half a second."""
+        self._stopped = True
+
+    @property
+    def _otherwise(self) -> str:
+        return "not_done" if self._denied else "unknown"
+
+    @property
+    def _over(self) -> bool:
+        return bool(self._code or self._denied or self._stopped)
+
     def _take(self, target: str) -> bool:
         place = urlsplit(target)
-        codes = parse_qs(place.query).get("code", [])
+        said = parse_qs(place.query)
+        codes, errors = said.get("code", []), said.get("error", [])
         known = hmac.compare_digest(place.path.encode(), self._path.encode())
-        if not known or len(codes) != 1 or self._code:
+        if not known or len(codes) + len(errors) != 1 or self._over:
+            return False
+        if errors:
+            # What came from outside is shown, so no more of it than a word or two.
+            self._denied = errors[0][:80]
             return False
         self._code = codes[0]
         return True

@@ -6,9 +6,12 @@ import random
 import pytest
 
 from custom_ai.datasets import checks
+from custom_ai.datasets.alike import groups
 from custom_ai.datasets.checks import Pair, parse_pairs
+from custom_ai.datasets.collection import Judged
 from custom_ai.datasets.doubles import Doubles
 from custom_ai.datasets.quotes import find_quote
+from custom_ai.datasets.sample import Sample
 from custom_ai.providers.provider import BadOutput
 
 TEXT = (
@@ -197,3 +200,18 @@ def test_doubles_are_found_among_thousands_in_little_time() -> None:
     found = [_found(doubles, _pair(f"Was gilt für {s}?", f"Es gilt {s}.")) for s in changed]
     assert found == ["near"] * len(changed)
     assert perf_counter() - started < 10
+
+
+def test_samples_that_say_the_same_are_one_group_however_they_are_linked() -> None:
+    links = {"a": "", "b": "a", "c": "", "d": "b", "e": "gone", "f": "c"}
+    judged = [
+        Judged(
+            Sample(instruction="x", output="y", id=id_, checks={"double_of": of} if of else {}),
+            "accepted",
+            "accepted",
+        )
+        for id_, of in links.items()
+    ]
+    found = {id_: [each.sample.id for each in group] for id_, group in groups(judged).items()}
+    assert found["a"] == found["b"] == found["d"] == ["a", "b", "d"]
+    assert found["c"] == found["f"] == ["c", "f"] and "e" not in found

@@ -188,6 +188,7 @@ class FaultServer:
         app.router.add_get("/api/version", self._version)
         app.router.add_get("/api/v1/models", self._models)
         app.router.add_get("/api/v1/key", self._about_key)
+        app.router.add_post("/api/v1/auth/keys", self._give_key)
         app.router.add_post("/api/show", self._show)
         app.router.add_get("/api/ps", self._ps)
         app.router.add_post("/api/generate", self._unload)
@@ -230,6 +231,13 @@ class FaultServer:
             status, headers, body = STATUSES[self.script.pop(0)]
             return web.json_response(body, status=status, headers=headers)
         return web.json_response({"data": self.account})
+
+    async def _give_key(self, request: web.Request) -> web.Response:
+        """The end of a sign-in: the code "good" gives the key."""
+        if (await request.json())["code"] == "good":
+            return web.json_response({"key": KEY})
+        refused = {"error": {"code": 403, "message": "Invalid code"}}
+        return web.json_response(refused, status=403)
 
     async def _show(self, request: web.Request) -> web.Response:
         thinks = (await request.json())["model"].startswith("thinker")

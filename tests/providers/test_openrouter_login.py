@@ -122,6 +122,32 @@ def test_nobody_is_waited_for_longer_than_said() -> None:
     assert caught.value.code == "providers.login_too_late"
 
 
+def test_a_refusal_on_openrouters_page_ends_the_waiting_at_once() -> None:
+    login = Login()
+    with Callback(login) as callback:
+        place = callback.url.replace("localhost", "127.0.0.1")
+        foreign = place.replace(login.state, "stolen")
+        answers: list[int] = []
+
+        def browser() -> None:
+            answers.extend(_get(f"{url}?error=access_denied") for url in (foreign, place))
+
+        thread = threading.Thread(target=browser)
+        thread.start()
+        with pytest.raises(UserError) as caught:
+            callback.wait(20)
+        thread.join()
+    assert caught.value.code == "providers.login_denied" and answers == [404, 404]
+    assert "access_denied" in caught.value.message
+
+
+def test_whoever_waits_can_be_let_go() -> None:
+    with Callback(Login()) as callback:
+        threading.Timer(0.1, callback.stop).start()
+        with pytest.raises(UserError):
+            callback.wait(60)
+
+
 def test_a_pasted_code_signs_in_from_the_command_line_without_showing_the_key(
     exchange: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
@@ -136,3 +162,14 @@ def test_a_pasted_code_signs_in_from_the_command_line_without_showing_the_key(
     holders = [p.name for p in own_home.rglob("*") if p.is_file() and KEY in p.read_text("utf-8")]
     assert holders == ["secrets.json"]
     assert exchange[0]["code"] == "good"
+
+
+def test_without_a_browser_the_command_line_says_what_to_do(
+    exchange: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    monkeypatch.setattr(Callback, "wait", lambda _: "good")
+    assert main(["providers", "login"]) == 0
+    assert "--paste" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_ai.datasets.imports import import_samples
+from custom_ai.datasets.journal import append, read
 from custom_ai.datasets.review import Review
 from custom_ai.documents import library
 from custom_ai.projects import project as projects
@@ -27,6 +28,12 @@ def project_with_samples(folder: Path, count: int = 60) -> Project:
     project = project_with_documents(folder)
     fill_journal(project, count)
     return project
+
+
+def repeat_an_answer(project: Project) -> None:
+    """Let the model give its first answer a second time: four samples, each said before."""
+    first = next(iter(read(project.journal).of("answer")))
+    append(project.journal, {**first, "id": "repeated"})
 
 
 def import_rows(project: Project, path: Path, *rows: dict[str, Any]) -> None:

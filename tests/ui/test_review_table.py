@@ -9,7 +9,7 @@ import pytest
 from custom_ai.datasets.review import Review
 from custom_ai.projects.project import Project
 from tests.ui.conftest import OpenPage
-from tests.ui.samples_of import import_rows, project_with_samples, statuses
+from tests.ui.samples_of import import_rows, project_with_samples, repeat_an_answer, statuses
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -120,7 +120,7 @@ def test_what_cannot_be_saved_stays_as_it_was_typed_also_after_a_reload(
     id_ = id_of(page, 3)
     page.keyboard.press("Control+Enter")
     # Nothing in the document proves it.
-    said(page, "Saved. Status: Quarantined.")
+    page.locator("[data-said]").get_by_text("Saved. The checks doubt your words").wait_for()
     assert Review(project).get(id_).sample.output == "Typed before the page was loaded anew."
 
 
@@ -220,7 +220,7 @@ def test_samples_that_arrive_do_not_disturb_an_edit_under_way(
     page.keyboard.type(" and the other half.")
     page.keyboard.press("Control+Enter")
     # Nothing in the document proves it.
-    said(page, "Saved. Status: Quarantined.")
+    page.locator("[data-said]").get_by_text("Saved. The checks doubt your words").wait_for()
     assert Review(project).get(id_).sample.output == "Half of an answer and the other half."
 
 
@@ -286,7 +286,7 @@ def test_of_ten_thousand_samples_only_those_in_sight_are_drawn_and_each_can_be_w
     page.get_by_label("Answer").last.fill("The last answer of all.")
     page.keyboard.press("Control+Enter")
     # Nothing in the document proves it.
-    said(page, "Saved. Status: Quarantined.")
+    page.locator("[data-said]").get_by_text("Saved. The checks doubt your words").wait_for()
     assert Review(thousands).get(id_).sample.output == "The last answer of all."
     page.locator("[data-filter=text]").fill("the LAST answer")
     page.wait_for_function("document.querySelector('.rv-grid').ariaRowCount === '2'")
@@ -307,3 +307,39 @@ def test_of_ten_thousand_samples_only_those_in_sight_are_drawn_and_each_can_be_w
 
 def _rows_in(response: object) -> int:
     return len(json.loads(response.text())["rows"])  # type: ignore[attr-defined]
+
+
+def test_what_is_alike_is_marked_and_shown_together(open_page: OpenPage, project: Project) -> None:
+    repeat_an_answer(project)
+    page = table(open_page, project)
+    page.locator(row(page, 1)).get_by_role("button", name="1 alike").click()
+    page.wait_for_function("document.querySelector('.rv-grid').ariaRowCount === '3'")
+    pair = [id_of(page, 1), id_of(page, 2)]
+    assert pair == ["job000000-0", "repeated-0"]
+    page.locator(".rv-detail").get_by_text("Says the same as").wait_for()
+    page.locator(".rv-line").get_by_role("button", name="Show all").click()
+    page.wait_for_function("document.querySelector('.rv-grid').ariaRowCount === '65'")
+    page.get_by_label("Only duplicates").check()
+    page.wait_for_function("document.querySelector('.rv-grid').ariaRowCount === '9'")
+    found = [id_of(page, number) for number in range(1, 9)]
+    assert found == [f"{job}-{n}" for n in range(4) for job in ("job000000", "repeated")]
+
+
+def test_words_that_the_passage_does_not_prove_are_accepted_with_one_click(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = table(open_page, project)
+    id_ = id_of(page, 1)
+    page.locator(row(page, 1)).focus()
+    page.keyboard.press("e")
+    page.get_by_label("Answer").last.fill("Everybody here knows that it was in the year 1999.")
+    page.keyboard.press("Control+Enter")
+    page.locator("[data-said]").get_by_text("The checks doubt your words").wait_for()
+    doubt = page.locator(".rv-doubted")
+    doubt.get_by_text("the passage does not prove them").wait_for()
+    assert statuses(project)[id_] == "quarantined"
+    doubt.get_by_role("button", name="Accept my words").click()
+    doubt.wait_for(state="detached")
+    assert statuses(project)[id_] == "accepted"
+    sample = Review(project).get(id_).sample
+    assert sample.output == "Everybody here knows that it was in the year 1999."

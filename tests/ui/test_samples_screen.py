@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,8 @@ from custom_ai.datasets.disguise import INVISIBLE
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.injection_rules import TRIGGERS
 from custom_ai.datasets.journal import read
+from custom_ai.datasets.review import Review
+from custom_ai.datasets.rules import Rules, rules_of
 from custom_ai.datasets.sample import Sample
 from custom_ai.datasets.trial import try_out
 from custom_ai.documents import library
@@ -228,18 +231,54 @@ def test_quarantined_samples_are_found_by_what_is_wrong_with_them(
     page.locator("[data-found]").get_by_text("1 samples").wait_for()
 
 
-def test_a_key_that_is_missing_is_said_with_the_way_to_the_settings(
+def test_the_checks_are_made_looser_and_go_back_without_asking_a_model(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    project = project_with_samples(tmp_path)
+    first = next(iter(statuses(project)))
+    words = "Eine mutige Ingenieurin hat nachts den Leuchtturm vollendet."
+    assert Review(project).edit(first, "Was war hier anders?", words).status == "quarantined"
+    before = Counter(statuses(project).values())
+    page = open_page("de", project.slug, "samples")
+    page.locator("#rules > button").click()
+    box = page.locator("#rules").get_by_label("Wörter gefunden")
+    box.fill("1,5")
+    page.get_by_role("button", name="Neu prüfen").click()
+    page.locator("#rules").get_by_text("Von 0 bis 1").wait_for()
+    assert rules_of(project) == Rules()
+    for name in ("Wörter gefunden", "Wörter im Zitat", "Wörter jedes Satzes"):
+        page.locator("#rules").get_by_label(name).fill("0,0")
+    page.locator("#rules").get_by_label("Namen prüfen").uncheck()
+    page.get_by_role("button", name="Neu prüfen").click()
+    page.locator("#rules-said").get_by_text("Neu geprüft:").wait_for()
+    loose_rules = Rules(word_recall=0, quote_recall=0, sentence_recall=0, check_names=False)
+    assert rules_of(project) == loose_rules
+    loose = Counter(statuses(project).values())
+    assert loose["quarantined"] == before["quarantined"] - 1
+    chip = page.locator(".ca-kinds [data-status=quarantined] span")
+    chip.get_by_text(str(loose["quarantined"]), exact=True).wait_for()
+    page.get_by_role("button", name="Empfohlene Werte").click()
+    chip.get_by_text(str(before["quarantined"]), exact=True).wait_for()
+    assert rules_of(project) == Rules() and box.input_value() == "0,5"
+
+
+def test_a_key_that_is_missing_is_said_with_the_ways_to_one(
     open_page: OpenPage, project: Project
 ) -> None:
-    page = open_page("en", project.slug, "samples")
-    choose(page, "OpenRouter")
-    page.get_by_text("An API key is needed.").wait_for()
-    page.locator(".ca-provider").get_by_role("button", name="Settings").click()
-    page.wait_for_url("**#settings")
-    secrets.save("openrouter", KEY)
-    page.locator("#step-samples-button").click()
-    page.locator(".ca-provider").get_by_text(f"••••{KEY[-4:]}").wait_for()
-    assert KEY not in page.content()
+    with FaultServer() as server:
+        settings.change("openrouter_url", server.openrouter)
+        page = open_page("en", project.slug, "samples")
+        choose(page, "OpenRouter")
+        page.get_by_text("An API key is needed.").wait_for()
+        page.get_by_label("Or paste a key").fill(KEY)
+        page.locator(".ca-key-ways").get_by_role("button", name="Save").click()
+        page.locator(".ca-provider").get_by_text(f"••••{KEY[-4:]}").wait_for()
+        page.locator(".ca-provider").get_by_role("button", name="Change").click()
+        page.wait_for_url("**#settings")
+        secrets.forget("openrouter")
+        page.locator("#step-samples-button").click()
+        page.get_by_text("An API key is needed.").wait_for()
+        assert KEY not in page.content()
 
 
 def test_a_file_is_brought_in_and_the_samples_are_taken_out_by_mouse(

@@ -143,6 +143,7 @@ def _login(args: argparse.Namespace) -> Outcome:
         with Callback(login) as callback:
             address = login.address(callback.url)
             print(t("cli.login_open", address=address), file=sys.stderr)
-            webbrowser.open(address)
+            if not webbrowser.open(address):
+                print(t("cli.login_no_browser"), file=sys.stderr)
             place = login.finish(callback.wait())
     return Outcome({"kept_in": place}, t("cli.logged_in", place=t(f"cli.kept_in_{place}")))

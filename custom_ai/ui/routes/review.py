@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,6 +70,7 @@ class Wanted(BaseModel):
     reason: str = ""
     text: str = ""
     reviewed: bool = False
+    doubles: str = ""
     order: Order = "written"
     descending: bool = False
 
@@ -84,6 +85,7 @@ class Wanted(BaseModel):
             reason=self.reason,
             text=self.text.strip(),
             reviewed=self.reviewed,
+            doubles=self.doubles,
             order=self.order,
             descending=self.descending,
         )
@@ -132,7 +134,8 @@ class Words(BaseModel):
 @router.get("")
 def rows(project: Here, piece: Annotated[Piece, Query()]) -> Json:
     """A piece of the table, and how many samples there are of each status."""
-    page = review_of(project).page(piece.filter(), limit=sys.maxsize)
+    review = review_of(project)
+    page, alike = review.page(piece.filter(), limit=sys.maxsize), review.alike()
     place = _place_of(page.items, piece)
     moved = 0 if place is None else place - piece.index
     offset = max(0, piece.offset + moved)
@@ -142,8 +145,8 @@ def rows(project: Here, piece: Annotated[Piece, Query()]) -> Json:
         "counts": {"": sum(page.counts.values()), **page.counts},
         "offset": offset,
         "moved": moved,
-        "anchor": None if place is None else _row(page.items[place]),
-        "rows": [_row(judged) for judged in found],
+        "anchor": None if place is None else _row(page.items[place], alike),
+        "rows": [_row(judged, alike) for judged in found],
     }
 
 
@@ -176,6 +179,8 @@ def detail(id_: str, project: Here) -> str:
         passage=passage,
         spans=[passage.highlight] if passage and passage.highlight else [],
         findings=findings(judged.sample),
+        doubted=_waits_after_edit(judged),
+        alike=[each for each in review.alike().get(id_, []) if each.sample.id != id_],
         history=review.history(id_),
         drawn=_DRAWN,
     )
@@ -191,15 +196,18 @@ def words(id_: str, project: Here) -> Words:
 @router.post("/sample/{id_}/words")
 def edit(id_: str, words: Words, project: Here) -> Json:
     """Give a sample other words; answers when they are on the disk."""
-    judged = review_of(project).edit(id_, words.instruction, words.output)
-    return {"said": t("ui_samples.said_saved", status=_status(judged)), "row": _row(judged)}
+    review = review_of(project)
+    judged = review.edit(id_, words.instruction, words.output)
+    return {"said": _said_saved(judged), "row": _row(judged, review.alike())}
 
 
 @router.post("/sample/{id_}/versions/{version}")
 def go_back(id_: str, version: int, project: Here) -> Json:
     """Make a sample what it was in this version of its history."""
-    judged = review_of(project).restore(id_, version)
-    return {"said": t("ui_samples.said_back", status=_status(judged)), "row": _row(judged)}
+    review = review_of(project)
+    judged = review.restore(id_, version)
+    said = t("ui_samples.said_back", status=_status(judged))
+    return {"said": said, "row": _row(judged, review.alike())}
 
 
 @router.post("/decide")
@@ -242,8 +250,9 @@ def _place_of(items: Sequence[Judged], piece: Piece) -> int | None:
     return next(places, None)
 
 
-def _row(judged: Judged) -> Json:
+def _row(judged: Judged, alike: Mapping[str, Sequence[Judged]]) -> Json:
     sample = judged.sample
+    others = len(alike.get(sample.id, ())) - 1
     long = max(len(sample.instruction), len(sample.output)) > _SHORT
     by_hand = [t("ui_samples.edited")] if sample.edited else []
     by_hand += [t("ui_samples.by_hand")] if sample.decided else []
@@ -256,6 +265,7 @@ def _row(judged: Judged) -> Json:
         "state": _status(judged),
         "split": t(f"ui_samples.split_{sample.split}"),
         "by_hand": ", ".join(by_hand),
+        "alike": t("ui_samples.alike", count=number(others)) if others > 0 else "",
         "file": sample.filename,
         "page": "" if sample.page is None else t("ui_samples.page", page=sample.page),
     }
@@ -272,6 +282,17 @@ def _passage(project: Project, judged: Judged) -> Passage | None:
 
 def _status(judged: Judged) -> str:
     return t(f"ui_samples.status_{judged.status}")
+
+
+def _waits_after_edit(judged: Judged) -> bool:
+    """Whether the words are a person's, and only a person can say that they are right."""
+    return judged.sample.edited and judged.status == "quarantined"
+
+
+def _said_saved(judged: Judged) -> str:
+    if _waits_after_edit(judged):
+        return t("ui_samples.said_doubted")
+    return t("ui_samples.said_saved", status=_status(judged))
 
 
 def _reason(check: str) -> str:

@@ -26,7 +26,9 @@ from custom_ai.texts import t
 from custom_ai.ui import journey
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import notice, number, render
+from custom_ai.ui.routes.provider import KEY_PAGES
 from custom_ai.ui.routes.pulse import standing
+from custom_ai.ui.routes.sign_in import sign_in
 
 router = APIRouter(prefix="/api/samples", route_class=Spoken, default_response_class=HTMLResponse)
 
@@ -60,6 +62,8 @@ async def about(name: str, project: Here) -> str:
         reason=provider.unavailable(),
         needs_key=provider.needs_key,
         key=key.masked if key else None,
+        key_page=KEY_PAGES.get(name),
+        sign_in=Markup(sign_in()) if name == "openrouter" else "",
         problem=problem,
         consent=consent(project, name, privacy.destination(name)),
     )

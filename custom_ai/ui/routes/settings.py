@@ -20,11 +20,9 @@ from custom_ai.ui.here import Spoken
 from custom_ai.ui.numbers import read_number, write_number
 from custom_ai.ui.render import render
 from custom_ai.ui.reveal import reveal
+from custom_ai.ui.routes.provider import KEY_PAGES
 
 router = APIRouter(prefix="/api/settings", route_class=Spoken, default_response_class=HTMLResponse)
-
-# Where one gets a key.
-_KEY_PAGES = {"openrouter": "https://openrouter.ai/keys"}
 
 # Options one sets as a default; which engine trains is a question of each training.
 _DEFAULTS = [name for name in TrainingOptions.model_fields if name != "engine"]
@@ -38,7 +36,7 @@ def keys() -> str:
     names = [name for name in providers.names() if providers.find(name).takes_key]
     if settings.load().shared_corpus:
         names += secrets.PASSWORDS
-    rows = [(name, secrets.find(name), secrets.where(name), _KEY_PAGES.get(name)) for name in names]
+    rows = [(name, secrets.find(name), secrets.where(name), KEY_PAGES.get(name)) for name in names]
     return render(
         "settings_keys",
         rows=rows,

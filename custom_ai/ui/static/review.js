@@ -102,6 +102,7 @@ class Review extends Editing(Moving(Rows(HTMLElement))) {
     clearTimeout(this.waiting);
     if (name === "text") return void (this.waiting = setTimeout(() => this.narrow({ text: event.target.value.trim() }), 180));
     if (name === "reviewed") return void this.narrow({ reviewed: event.target.checked });
+    if (name === "doubles") return void this.narrow({ doubles: event.target.checked ? "any" : "" });
     if (name !== "order") return void this.narrow({ [name]: event.target.value });
     const [order, down] = event.target.value.split(" ");
     this.narrow({ order, descending: Boolean(down) });
@@ -130,7 +131,7 @@ class Review extends Editing(Moving(Rows(HTMLElement))) {
   showFilter() {
     for (const control of this.querySelectorAll("[data-filter]")) {
       const name = control.dataset.filter, value = this.filter[name];
-      if (name === "reviewed") control.checked = value;
+      if (name === "reviewed" || name === "doubles") control.checked = Boolean(value);
       else if (name === "order") control.value = this.filter.descending ? `${value} down` : value;
       else {
         if (control.matches("select") && ![...control.options].some((option) => option.value === value)) control.add(new Option(value, value));
@@ -158,6 +159,15 @@ class Review extends Editing(Moving(Rows(HTMLElement))) {
 
   unselect() {
     this.select([]);
+  }
+
+  /** Only the samples that say the same as the current one. */
+  alike() {
+    const row = this.rows.get(this.current);
+    if (!row?.alike) return;
+    this.filter = { ...NO_FILTER, order: this.filter.order, descending: this.filter.descending, doubles: row.id };
+    this.showFilter();
+    this.narrow({});
   }
 
   accept(at) {

@@ -2,8 +2,8 @@
 import { headers, project, showError } from "./app.js";
 
 const PIECE = 150, BEYOND = 6;
-export const NO_FILTER = { status: "", split: "", document: "", dataset: "", kind: "", reason: "", text: "", reviewed: false, order: "written", descending: false };
-const NARROWING = ["status", "split", "document", "dataset", "kind", "reason", "text", "reviewed"];
+export const NO_FILTER = { status: "", split: "", document: "", dataset: "", kind: "", reason: "", text: "", reviewed: false, doubles: "", order: "written", descending: false };
+const NARROWING = ["status", "split", "document", "dataset", "kind", "reason", "text", "reviewed", "doubles"];
 
 /** Ask the app; the answer as JSON or text, or null once the error is in the banner. */
 export async function ask(path, body, signal) {

@@ -25,6 +25,9 @@ class Provider extends HTMLElement {
 }
 customElements.define("ca-provider", Provider);
 
+// The click that began the sign-in opens its page; where that is forbidden, the link is there.
+document.addEventListener("htmx:load", (event) => event.detail.elt.querySelector?.("a[data-opens]")?.click());
+
 async function send(file) {
   const area = document.getElementById("samples-drop");
   if (!file || area.classList.contains("busy")) return;

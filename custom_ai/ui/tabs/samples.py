@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from typing import Any
 
 import gradio as gr
@@ -25,9 +26,12 @@ from custom_ai.ui import journey
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import banner, notice, number, render
 from custom_ai.ui.screen import Screen, fragment, html
+from custom_ai.ui.tabs import sample_rules
 
 # Cuts its questions out of the text: there is no model to choose, and nothing to ask.
 _WITHOUT_MODEL = "extractive"
+# What they offer is asked for when somebody wants to choose.
+_MANY_MODELS = ("openrouter", "openai_compatible")
 # The switches that only OpenRouter understands, and what people rarely change.
 _SWITCHES = ("deny_data_collection", "distillable_only")
 _MORE = (
@@ -52,6 +56,8 @@ def draw(screen: Screen) -> None:
         with gr.Accordion(title, open=False, elem_id="prompts"):
             html(f'<p class="ca-dim">{about}</p>')
             fragment("/api/prompts", "settings config", keeps="of")
+    with gr.Column(elem_classes="ca-card"):
+        sample_rules.draw(screen)
     with gr.Column(elem_classes="ca-card"):
         html(render("heading", title=t("ui_samples.review"), about=t("ui_samples.review_about")))
         html(render("review"))
@@ -79,10 +85,11 @@ def _draw_generation(screen: Screen) -> None:
             info=t("ui_samples.model_about"), elem_id="samples-model",
         )  # fmt: skip
         again = gr.Button(t("ui_samples.refresh"), elem_id="refresh-models", scale=0)
+        find = gr.Button(t("ui_samples.models_show"), elem_id="find-models", scale=0)
+    listed = html("", elem_id="models")
     form.draw("count")
     with gr.Column(visible=False) as freely:
-        form.draw("temperature")
-        form.draw("budget")
+        form.draw("unanswerable", "temperature", "budget")
     with gr.Column(visible=False) as switches:
         form.draw(*_SWITCHES)
     with gr.Column(visible=False) as more, gr.Accordion(t("ui_samples.more"), open=False):
@@ -93,7 +100,9 @@ def _draw_generation(screen: Screen) -> None:
         test = gr.Button(t("ui_samples.test"), elem_id="test-provider", visible=False)
         look = gr.Button(t("ui_samples.preview_show"), elem_id="preview", visible=False)
     tried = html("", elem_id="provider-tried")
-    chosen = [about, asked, freely, more, switches, model, again, cost, test, look, tried]
+    chosen = [
+        about, asked, freely, more, switches, model, again, find, cost, test, look, tried, listed
+    ]  # fmt: skip
 
     def fill(project: Project) -> list[Any]:
         last = _last(project)
@@ -105,6 +114,10 @@ def _draw_generation(screen: Screen) -> None:
 
     def refresh(project: Project, now: str) -> Any:
         return gr.Dropdown(choices=_installed(), value=now)
+
+    def show_models(project: Project, name: str, address: str) -> str:
+        # Asked anew with each click, so each makes a difference.
+        return render("samples_models_place", provider=name, address=address, asked=time.time_ns())
 
     def options_of(name: str, model: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": _typed(name, model)}
@@ -145,6 +158,8 @@ def _draw_generation(screen: Screen) -> None:
     screen.on_load(fill, [provider, *chosen, *form.widgets])
     screen.on(provider.input, choose, [provider], chosen)
     screen.on(again.click, refresh, [model], [model])
+    address = form.widgets[form.fields.index("base_url")]
+    screen.on(find.click, show_models, [provider, address], [listed])
     screen.on(
         start.click, begin, [provider, model, *form.widgets], [tried],
         validator=lambda _, __, *given: [gr.validate(True, "")] * 2 + form.check(*given),
@@ -170,8 +185,10 @@ def _widgets(project: Project, name: str) -> list[Any]:
         gr.Column(visible=name == "openrouter"),
         gr.Dropdown(choices=models, value=_last(project, name).get("model") or _first(models)),
         gr.Button(visible=ollama),
+        gr.Button(visible=name in _MANY_MODELS),
         gr.Button(visible=name == "openrouter"),
         *[gr.Button(visible=asks)] * 2,
+        "",
         "",
     ]
 
