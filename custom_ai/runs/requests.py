@@ -11,6 +11,7 @@ from custom_ai.evaluation.exam import ExamOptions
 from custom_ai.export import exporter as exporters
 from custom_ai.files import read_lines
 from custom_ai.models.catalogue import resolve
+from custom_ai.models.from_gguf import target_of
 from custom_ai.projects.project import Project, slug_of
 from custom_ai.providers import provider as providers
 from custom_ai.runs.tasks import trained_run
@@ -39,6 +40,11 @@ def samples(provider: str, wished: Json) -> Json:
     if reason := providers.find(provider).unavailable():
         raise UserError("datasets.provider_unavailable", name=provider, reason=reason)
     return {"provider": provider, **GenerateOptions.parse(wished).model_dump()}
+
+
+def conversion(source: str, name: str = "") -> Json:
+    """Make a GGUF file, or a model of Ollama, trainable; UserError when its name is taken."""
+    return {"source": source.strip(), "target": str(target_of(source.strip(), name.strip()))}
 
 
 def training(project: Project, wished: Json) -> Json:

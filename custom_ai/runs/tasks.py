@@ -21,6 +21,7 @@ from custom_ai.export.exporter import Source
 from custom_ai.files import read_json
 from custom_ai.models.catalogue import TrainableModel, resolve
 from custom_ai.models.facts import look_up
+from custom_ai.models.from_gguf import make_trainable
 from custom_ai.projects.project import Project
 from custom_ai.providers.ollama_unload import unload
 from custom_ai.runs.run import Run, all_runs
@@ -133,6 +134,14 @@ def install_engine(project: Project, options: Json, step: Step) -> Json:
     return engine_install.install(options["name"], options["agreed"], step)
 
 
+def convert_model(project: Project, options: Json, step: Step) -> Json:
+    """options: {"source": a GGUF file or a model of Ollama, "target": the folder that is made}.
+
+    The model serves every project, as those that are downloaded do.
+    """
+    return make_trainable(options["source"], Path(options["target"]), step)
+
+
 def export(project: Project, options: Json, step: Step) -> Json:
     """options: {"format", "name", "train_run": number, …options of the exporter}."""
     exporter = exporters.find(options["format"])
@@ -227,6 +236,7 @@ TASKS = (
     Task("samples", generate_samples, _chunks),
     Task("train", train, _samples, device=True, defaults=lambda: TrainingOptions().model_dump()),
     Task("engine", install_engine, _nothing),
+    Task("convert", convert_model, _nothing),
     Task("export", export, _adapter),
     Task("evaluate", evaluate, _exam),
 )

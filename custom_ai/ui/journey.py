@@ -16,6 +16,7 @@ _counted: dict[Path, tuple[int, int]] = {}
 # Which runs belong to which step.
 _TASKS = {
     "documents": ("documents", "embed"),
+    "model": ("convert",),
     "samples": ("samples",),
     "training": ("train", "export"),
     "chat": ("evaluate",),

@@ -31,7 +31,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from custom_ai.models.chat_template import CHATML
+from custom_ai.models.chat_template import CHATML, conversation_tokens
 from custom_ai.step import Event, Step
 
 QUESTIONS = (
@@ -275,15 +275,18 @@ def _longrope() -> tuple[Any, Any]:
 
 
 def _trained() -> tuple[Any, Any]:
-    """A model that answers two questions by heart and ends its answers."""
-    model, tokenizer = _plain()
+    return _taught(*_plain())
+
+
+def _taught(model: Any, tokenizer: Any) -> tuple[Any, Any]:
+    """The model, which then answers two questions by heart and ends its answers."""
     texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": q}, {"role": "assistant", "content": a}], tokenize=False
+        conversation_tokens(
+            tokenizer, [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
         )
         for q, a in QUESTIONS
     ]
-    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    batch = tokenizer.pad({"input_ids": texts}, return_tensors="pt")
     inputs, mask = batch["input_ids"], batch["attention_mask"]
     labels = inputs.masked_fill(mask == 0, -100)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
@@ -350,7 +353,7 @@ def adapter_folder(
             tuned = get_peft_model(base, config)
             for name, weights in tuned.named_parameters():
                 if "lora_B" in name:
-                    weights.data.normal_(0, 0.002 if kind == "trained" else 0.02)
+                    weights.data.normal_(0, 0.002 if kind.startswith("trained") else 0.02)
             made[kind] = tmp_path_factory.mktemp(f"{kind}-adapter")
             tuned.save_pretrained(made[kind])
         return made[kind]

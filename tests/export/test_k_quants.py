@@ -130,3 +130,18 @@ def test_the_number_of_threads_stays_as_it_was() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_a_weight_that_is_no_number_is_named(wrong: float) -> None:
+    weights = torch.ones(300, 256, dtype=torch.float16)
+    weights[290, 7] = wrong
+    for quantise in KINDS.values():
+        with pytest.raises(ValueError, match="finite"):
+            quantise(weights)
+
+
+def test_half_precision_gives_what_its_exact_values_give() -> None:
+    weights = torch.randn(8, 256, generator=torch.Generator().manual_seed(3)).half()
+    for quantise in KINDS.values():
+        assert torch.equal(quantise(weights), quantise(weights.float()))

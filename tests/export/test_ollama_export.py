@@ -12,6 +12,7 @@ from custom_ai.errors import Stopped, UserError
 from custom_ai.export.exporter import Source, find
 from custom_ai.export.ollama_client import OllamaClient, full_name
 from custom_ai.step import Event, Step
+from tests.export.conftest import QUESTIONS as TAUGHT
 from tests.export.ollama_stand_in import StandIn, stand_in
 
 Folder = Callable[[str], Path]
@@ -60,6 +61,20 @@ def test_the_model_is_there_under_its_name_and_nothing_else(
     assert modelfile.startswith("FROM ./geraete-q4_k_m.gguf\nTEMPLATE ")
     assert 'PARAMETER stop "<|im_end|>"' in modelfile and "Antworte kurz." in modelfile
     assert {e["unit"] for e in events if e["kind"] == "progress"} >= {"tensor", "byte", "check"}
+
+
+def test_a_trained_model_answers_there_what_it_was_taught_and_stops(
+    ollama: StandIn,
+    model_folder: Folder,
+    step: Step,
+) -> None:
+    source = Source(str(model_folder("trained")), None, "geraete", "base", TAUGHT)
+    _export(ollama, source, step, quantization="q8_0")
+    client = OllamaClient(ollama.url)
+    for question, answer in TAUGHT:
+        said = client.chat("geraete:latest", [{"role": "user", "content": question}], 60)
+        assert said["message"]["content"] == answer
+        assert said["done_reason"] == "stop"
 
 
 def test_ollama_can_be_asked_to_quantise(ollama: StandIn, source: Source, step: Step) -> None:

@@ -1,11 +1,13 @@
 """The screen Model: what is known of the base model, what else can be chosen, what Ollama has."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from custom_ai import settings
@@ -13,8 +15,11 @@ from custom_ai.documents import library
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project
+from custom_ai.runs import run as runs
+from custom_ai.runs import runner
 from custom_ai.step import Step
 from custom_ai.ui.routes import model, ollama
+from custom_ai.ui.routes import runs as run_routes
 from tests.providers.ollama_server import FAULTS, entry
 from tests.providers.ollama_server import ollama as ollama_server
 from tests.tiny_models import make_model
@@ -32,7 +37,7 @@ def project() -> Project:
 @pytest.fixture
 def ask(project: Project) -> Iterator[Window]:
     """The routes of this screen alone, as a window that shows the project asks them."""
-    with serving(model.router, ollama.router) as port:
+    with serving(model.router, ollama.router, run_routes.router) as port:
         yield Window(port, project=project.slug, language="en")
 
 
@@ -206,3 +211,107 @@ def test_a_model_is_chosen_by_clicking(
     page.locator(".ca-other-model button").click()
     page.locator("#banner .ca-banner.error", has_text="There is no folder").wait_for()
     assert project.config.base_model == str(folder)
+
+
+def _gguf(folder: Path, family: str = "qwen2") -> Path:
+    from custom_ai.export.gguf.writer import write
+
+    file = folder / "small.gguf"
+    write(
+        make_model(folder / "origin", family),
+        file,
+        "f16",
+        "n",
+        "b",
+        Step(folder, print, lambda: None),
+    )
+    return file
+
+
+def _convert(ask: Window, project: Project, **form: str) -> str:
+    """The card of the run that makes a file trainable, when it has ended."""
+    answer = ask.post("/api/model/convert", **form)
+    if answer.status != 204:
+        return answer.text
+    runner.wait(runs.find(project))
+    return ask.get("/api/runs/card/convert").text
+
+
+def test_a_gguf_file_is_made_trainable_and_can_be_used(
+    ask: Window, project: Project, tmp_path: Path
+) -> None:
+    card = _convert(ask, project, source=str(_gguf(tmp_path)), name="Meins")
+    assert 'data-state="finished"' in card
+    made = settings.home() / "models" / "meins"
+    banner = ask.get("/api/model/converted").text
+    assert str(made) in banner and "Experimental" in banner and "Use this" in banner
+    assert choose(ask, str(made)) == 204
+    assert "Qwen2ForCausalLM" in ask.get("/api/model/chosen").text
+    assert "Use this" not in ask.get("/api/model/converted").text
+    # The name is taken now.
+    again = _convert(ask, project, source=str(tmp_path / "small.gguf"), name="meins")
+    assert "There is a model already" in again
+    shutil.rmtree(made)
+    assert ask.get("/api/model/converted").text == ""
+
+
+def test_what_cannot_be_made_trainable_is_said_and_leaves_nothing(
+    ask: Window, project: Project, tmp_path: Path
+) -> None:
+    from gguf import GGUFWriter
+
+    other = GGUFWriter(tmp_path / "other.gguf", "gemma3")
+    other.add_tensor("token_embd.weight", np.zeros((8, 32), np.float32))
+    other.write_header_to_file()
+    other.write_kv_data_to_file()
+    other.write_tensors_to_file()
+    other.close()
+    (tmp_path / "text.gguf").write_text("no model")
+    settings.change("ollama_url", "http://127.0.0.1:9")
+    said = {
+        str(tmp_path / "other.gguf"): "GGUF files of the kind gemma3",
+        str(tmp_path / "text.gguf"): "text.gguf",
+        "qwen2.5:0.5b": "Ollama is not running",
+    }
+    for source, words in said.items():
+        card = _convert(ask, project, source=source)
+        assert 'data-state="failed"' in card and words in card, source
+        assert "<p>" in card.split("ca-banner error")[1]
+    with ollama_server([]) as url:
+        settings.change("ollama_url", url)
+        # One that can't say where the file lies.
+        card = _convert(ask, project, source="own:1b")
+        assert 'data-state="failed"' in card and url in card
+    assert not (settings.home() / "models").exists()
+    assert ask.get("/api/model/converted").text == ""
+
+
+def test_models_without_an_original_can_be_made_trainable_where_that_works(ask: Window) -> None:
+    away = entry("my-cloud", remote_host="https://ollama.com")
+    models = [entry("own-qwen", "qwen2"), entry("own-gemma", "gemma3"), away]
+    with ollama_server(models) as url:
+        settings.change("ollama_url", url)
+        table = ask.get("/api/model/ollama").text
+    names = ("own-qwen", "own-gemma", "my-cloud")
+    rows = {name: table.split(f"<b>{name}")[1].split("</tr>")[0] for name in names}
+    assert [name for name in names if "Make trainable" in rows[name]] == ["own-qwen"]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_gguf_file_becomes_the_base_model_by_clicking(
+    language: str, open_page: "OpenPage", project: Project, tmp_path: Path
+) -> None:
+    words = {"en": ("Make trainable", "Use this"), "de": ("Trainierbar machen", "Verwenden")}
+    page = open_page(language, project.slug, "model")
+    form = page.locator("form", has=page.locator("#convert-source"))
+    form.locator("#convert-source").fill(str(tmp_path / "gone.gguf"))
+    form.get_by_role("button", name=words[language][0]).click()
+    page.locator(".ca-run .ca-banner.error p").wait_for()
+    form.locator("#convert-source").fill(str(_gguf(tmp_path)))
+    form.locator("[name=name]").fill("Meins")
+    form.get_by_role("button", name=words[language][0]).click()
+    done = page.locator(".ca-banner", has_text=str(settings.home() / "models" / "meins"))
+    done.get_by_role("button", name=words[language][1]).click()
+    page.locator(".ca-model-name", has_text="meins").wait_for()
+    assert project.config.base_model == str(settings.home() / "models" / "meins")
+    done.locator(".ca-pill.info").wait_for()

@@ -9,13 +9,11 @@ from custom_ai import settings
 from custom_ai.cli.arguments import Parsers, add_project, command, group
 from custom_ai.cli.outcome import Outcome, table
 from custom_ai.cli.progress import Progress
-from custom_ai.errors import UserError
 from custom_ai.models.catalogue import choose as choose_model
 from custom_ai.models.catalogue import list_known, original_of
-from custom_ai.models.from_gguf import convert
+from custom_ai.models.from_gguf import make_trainable, target_of
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
-from custom_ai.projects.project import slug_of
 from custom_ai.providers import ollama_list
 from custom_ai.step import Step
 from custom_ai.texts import t
@@ -72,15 +70,10 @@ def _set(args: argparse.Namespace) -> Outcome:
 
 def _convert(args: argparse.Namespace) -> Outcome:
     """Make a GGUF file, or the one behind a model of Ollama, trainable."""
-    source = Path(args.source).expanduser()
-    if not source.is_file():
-        source = asyncio.run(ollama_list.file_of(settings.load().ollama_url, args.source))
-    target = settings.home() / "models" / slug_of(args.name or Path(args.source).stem)
-    if target.exists():
-        raise UserError("models.exists", path=target)
+    target = target_of(args.source, args.name)
     progress = Progress()
     with tempfile.TemporaryDirectory() as folder:
-        divergence = convert(source, target, Step(Path(folder), progress.show, lambda: None))
+        step = Step(Path(folder), progress.show, lambda: None)
+        made = make_trainable(args.source, target, step)
     progress.done()
-    made = {"folder": str(target), "divergence": divergence, "experimental": True}
-    return Outcome(made, t("cli.converted", path=target, value=f"{divergence:.2g}"))
+    return Outcome(made, t("cli.converted", path=target, value=f"{made['divergence']:.2g}"))

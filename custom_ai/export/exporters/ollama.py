@@ -61,6 +61,10 @@ class OllamaExporter:
         there = options.quantized_by == "ollama"
         if there and options.quantization not in _THERE:
             raise UserError("export.ollama_quantize", known=", ".join(_THERE))
+        given = step.folder / "named.json"
+        # An attempt before this one may have been killed after it had given the name.
+        ours = given.exists() and files.read_json(given) == {"model": model}
+        options = options.model_copy(update={"replace": options.replace or ours})
         _require_free(client, model, options)
         wanted: Quantization = "f16" if there else options.quantization
         path = self._file(source, target, wanted, step)
@@ -76,6 +80,7 @@ class OllamaExporter:
             _create(client, path, body, step)
             step.log("export.ollama_asking")
             _report(target, _question(client, trial, source, step))
+            files.write_json(given, {"model": model})
             client.copy(trial, model)
         return path
 

@@ -3,7 +3,8 @@
 A super-block holds 256 weights. Q4_K and Q5_K cut it into 8 blocks of 32 weights, each with a
 6-bit scale and a 6-bit minimum; Q6_K into 16 blocks of 16 with an 8-bit scale. Weights stand in
 columns while we search, so that every sum over a block runs along the fast axis of the other
-blocks, and a piece is small enough to stay in the processor's cache.
+blocks, and a piece is small enough to stay in the processor's cache. Each quantiser raises
+ValueError for a weight that is no finite number.
 """
 
 from __future__ import annotations
@@ -15,33 +16,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    # Error, scale and offset.
+    _Line = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
 SUPER_BLOCK = 256
 Q4_K_BYTES = 144
 Q5_K_BYTES = 176
 Q6_K_BYTES = 210
 
-# Super-blocks of one piece: 512 × 256 weights, 512 KiB; large enough that calling torch costs
-# little, small enough for the cache.
-_PIECE = 512
+# Super-blocks of one piece: 256 × 256 weights, 256 KiB; large enough that calling torch costs
+# little, small enough that all a search needs at a time stays in the cache.
+_PIECE = 256
 
 # Where the search looks around the plain scale, in levels of the quantised range.
-_Q4_TRIALS = tuple(-1.0 + 0.2 * k for k in range(10))
-_Q5_TRIALS = tuple(-0.6 + 0.2 * k for k in range(8))
-_Q6_TRIALS = tuple(-0.8 + 0.2 * k for k in range(9))
+_TRIALS = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8)
+_Q6_TRIALS = (-1.0, -0.6, -0.2, 0.2)
 
 
 def q4_k(weights: torch.Tensor) -> torch.Tensor:
-    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 144) bytes."""
+    """Quantise (super-blocks, 256) floating-point weights to (super-blocks, 144) bytes."""
     return _in_pieces(_q4_k_piece, weights, Q4_K_BYTES)
 
 
 def q5_k(weights: torch.Tensor) -> torch.Tensor:
-    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 176) bytes."""
+    """Quantise (super-blocks, 256) floating-point weights to (super-blocks, 176) bytes."""
     return _in_pieces(_q5_k_piece, weights, Q5_K_BYTES)
 
 
 def q6_k(weights: torch.Tensor) -> torch.Tensor:
-    """Quantise (super-blocks, 256) float32 weights to (super-blocks, 210) bytes."""
+    """Quantise (super-blocks, 256) floating-point weights to (super-blocks, 210) bytes."""
     return _in_pieces(_q6_k_piece, weights, Q6_K_BYTES)
 
 
@@ -53,7 +56,11 @@ def _in_pieces(
     packed = torch.empty(len(weights), size, dtype=torch.uint8)
 
     def one(start: int) -> None:
-        packed[start : start + _PIECE] = quantise(weights[start : start + _PIECE])
+        piece = weights[start : start + _PIECE].float()
+        least, largest = torch.aminmax(piece)
+        if not torch.isfinite(largest - least):
+            raise ValueError("not finite")
+        packed[start : start + _PIECE] = quantise(piece)
 
     # One piece a thread: torch's own threads would share out pieces that are too small for it.
     threads = torch.get_num_threads()
@@ -70,7 +77,7 @@ def _q4_k_piece(piece: torch.Tensor) -> torch.Tensor:
     import torch
 
     n = len(piece)
-    head, q = _with_minimum(piece, 15, _Q4_TRIALS)
+    head, q = _with_minimum(piece, 15)
     return torch.cat([head, _nibbles(q, n)]).T
 
 
@@ -78,7 +85,7 @@ def _q5_k_piece(piece: torch.Tensor) -> torch.Tensor:
     import torch
 
     n = len(piece)
-    head, q = _with_minimum(piece, 31, _Q5_TRIALS)
+    head, q = _with_minimum(piece, 31)
     fifth = q.view(32, 8, n) >> 4
     high = fifth[:, 0].clone()
     for block in range(1, 8):
@@ -91,9 +98,7 @@ def _nibbles(q: torch.Tensor, n: int) -> torch.Tensor:
     return (q[:, :, 0] | (q[:, :, 1] << 4)).transpose(0, 1).reshape(128, n)
 
 
-def _with_minimum(
-    piece: torch.Tensor, top: int, trials: tuple[float, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _with_minimum(piece: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The 16 bytes of scales and minimums of each super-block, and the integers 0…top."""
     import torch
 
@@ -101,7 +106,7 @@ def _with_minimum(
     x = piece.T.reshape(8, 32, n).transpose(0, 1).reshape(32, 8 * n)
     # A large weight counts more than its size alone says, a small one still counts.
     usual = piece.square().mean(1).mul_(2).sqrt_().repeat(8)
-    scale, minimum = _fit_with_minimum(x, x.abs().add_(usual), top, trials)
+    scale, minimum = _fit_with_minimum(x, x.abs().add_(usual), top)
     scale, minimum = scale.view(8, n), minimum.view(8, n)
     d = (scale.amax(0) / 63).half()
     m = (minimum.amax(0) / 63).half()
@@ -121,7 +126,7 @@ def _with_minimum(
 
 
 def _fit_with_minimum(
-    x: torch.Tensor, w: torch.Tensor, top: int, trials: tuple[float, ...]
+    x: torch.Tensor, w: torch.Tensor, top: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The scale s ≥ 0 and minimum m ≥ 0 of each column with the least Σ w (s·q − m − x)².
 
@@ -133,34 +138,67 @@ def _fit_with_minimum(
     span = x.amax(0).sub_(low).clamp_(min=1e-20)
     shifted = x - low
     wx = w * x
-    sum_w, sum_x = w.sum(0), wx.sum(0)
-    best_error = torch.full_like(low, torch.inf)
-    best_scale, best_low = span / top, low.clone()
+    fixed = w.sum(0), wx.sum(0)
     q, wq = torch.empty_like(x), torch.empty_like(x)
-    for trial in trials:
+    sums = torch.empty(3, len(_TRIALS), len(low))
+    for number, trial in enumerate(_TRIALS):
         torch.mul(shifted, (top + trial) / span, out=q)
-        q.round_().clamp_(0, top)
-        torch.mul(w, q, out=wq)
-        sum_q = wq.sum(0)
-        sum_qq = wq.mul_(q).sum(0)
-        sum_xq = q.mul_(wx).sum(0)
-        # The least squares of a straight line; where it would start above zero or the levels are
-        # all the same, of one through zero.
-        det = sum_w * sum_qq - sum_q * sum_q
-        scale = (sum_w * sum_xq - sum_x * sum_q) / det
-        offset = (sum_qq * sum_x - sum_q * sum_xq) / det
-        flat = (offset > 0) | (det < 1e-6 * sum_w * sum_qq)
-        scale = torch.where(flat, sum_xq / sum_qq, scale)
-        offset = torch.where(flat, 0, offset)
-        # The error without Σ w x², which is the same for every trial.
-        error = scale * (scale * sum_qq + 2 * (offset * sum_q - sum_xq))
-        error += offset * (offset * sum_w - 2 * sum_x)
-        # A block without any level above zero gives NaN, which is never better.
-        better = error < best_error
-        best_error = torch.where(better, error, best_error)
-        best_scale = torch.where(better, scale, best_scale)
-        best_low = torch.where(better, offset, best_low)
-    return best_scale.clamp_(min=0), best_low.neg_().clamp_(min=0)
+        _sums(q.round_().clamp_(max=top), w, wx, wq, sums[:, number])
+    # A block of one value alone has no line, but its lowest level is exact.
+    plain = (low * fixed[0]).sub_(fixed[1], alpha=2).mul_(low), span / top, low
+    best = _better(_best(_lines(sums, fixed)), plain)
+    # The levels nearest to a line have a line of their own, which is never worse.
+    inverse = _inverse(best[1])
+    torch.addcmul(-best[2] * inverse, x, inverse, out=q)
+    _sums(q.round_().clamp_(0, top), w, wx, wq, sums[:, 0])
+    _, scale, offset = _better(_lines(sums[:, 0], fixed), best)
+    return scale, -offset
+
+
+def _sums(
+    q: torch.Tensor, w: torch.Tensor, wx: torch.Tensor, wq: torch.Tensor, out: torch.Tensor
+) -> None:
+    """Σ w q, Σ w q² and Σ w x q to `out`; what q and wq hold is lost."""
+    import torch
+
+    torch.sum(torch.mul(w, q, out=wq), 0, out=out[0])
+    torch.sum(wq.mul_(q), 0, out=out[1])
+    torch.sum(q.mul_(wx), 0, out=out[2])
+
+
+def _lines(sums: torch.Tensor, fixed: tuple[torch.Tensor, torch.Tensor]) -> _Line:
+    """Error, scale ≥ 0 and offset ≤ 0 of the line of least squares for given levels.
+
+    The error is without Σ w x², which is the same for all levels; it is NaN when these are all 0.
+    """
+    import torch
+
+    (sum_q, sum_qq, sum_xq), (sum_w, sum_x) = sums, fixed
+    offset = torch.mul(sum_qq, sum_x).addcmul_(sum_q, sum_xq, value=-1)
+    # Levels that are all the same leave the offset open; a little more than none divides by it.
+    offset.div_(torch.mul(sum_qq, 1.000001 * sum_w).addcmul_(sum_q, sum_q, value=-1))
+    rest = torch.addcmul(sum_xq, offset.clamp_(max=0), sum_q, value=-1)
+    scale = torch.div(rest, sum_qq).clamp_(min=0)
+    error = torch.mul(offset, sum_w).sub_(sum_x, alpha=2).mul_(offset)
+    return error.addcmul_(scale, rest, value=-1), scale, offset
+
+
+def _best(lines: _Line) -> _Line:
+    """The line with the least error of each column; the mean of several that have the same."""
+    error, scale, offset = lines
+    least = error.amin(0)
+    chosen = error.eq(least).float()
+    chosen.div_(chosen.sum(0))
+    return least, scale.mul_(chosen).sum(0), offset.mul_(chosen).sum(0)
+
+
+def _better(one: _Line, other: _Line) -> _Line:
+    """Whichever line has the smaller error in each column; NaN never has."""
+    import torch
+
+    better = one[0] < other[0]
+    error, scale, offset = (torch.where(better, a, b) for a, b in zip(one, other, strict=True))
+    return error, scale, offset
 
 
 def _q6_k_piece(piece: torch.Tensor) -> torch.Tensor:
@@ -169,8 +207,7 @@ def _q6_k_piece(piece: torch.Tensor) -> torch.Tensor:
     n = len(piece)
     x = piece.T.reshape(16, 16, n).transpose(0, 1).reshape(16, 16 * n)
     scale = _fit(x, 32).view(16, n)
-    largest = scale.gather(0, scale.abs().argmax(0, keepdim=True))[0]
-    d = (largest / -128).half()
+    d = (_largest(scale) / -128).half()
     levels = (scale * _inverse(d.float())).round_().clamp_(-128, 127)
     real_scale = (levels * d.float()).view(16 * n)
     q = (x * _inverse(real_scale)).round_().clamp_(-32, 31).add_(32).to(torch.uint8)
@@ -194,12 +231,11 @@ def _fit(x: torch.Tensor, top: int) -> torch.Tensor:
     """
     import torch
 
-    extreme = x.gather(0, x.abs().argmax(0, keepdim=True))[0]
     w = x.square()
     wx = w * x
-    inverse = _inverse(extreme)
-    best_gain = torch.zeros_like(extreme)
-    best_scale = torch.zeros_like(extreme)
+    inverse = _inverse(_largest(x))
+    best_gain = torch.zeros_like(inverse)
+    best_scale = torch.zeros_like(inverse)
     q, wq = torch.empty_like(x), torch.empty_like(x)
     for trial in _Q6_TRIALS:
         torch.mul(x, inverse * -(top + trial), out=q)
@@ -213,6 +249,14 @@ def _fit(x: torch.Tensor, top: int) -> torch.Tensor:
         best_gain = torch.where(better, gain, best_gain)
         best_scale = torch.where(better, scale, best_scale)
     return best_scale
+
+
+def _largest(x: torch.Tensor) -> torch.Tensor:
+    """The value of each column that is farthest from zero. argmax takes twenty times as long."""
+    import torch
+
+    high, low = x.amax(0), x.amin(0)
+    return torch.where(high > -low, high, low)
 
 
 def _levels(values: torch.Tensor, unit: torch.Tensor, top: int) -> torch.Tensor:

@@ -31,7 +31,7 @@ def quantize(source: Path, target: Path, quantization: Quantization, step: Step)
     shapes = {t.name: tuple(int(n) for n in reversed(t.shape)) for t in reader.tensors}
     plan = plan_types(shapes, layers, quantization)
     tensors = [
-        Tensor(t.name, shapes[t.name], plan[t.name] or t.tensor_type, _loader(t))
+        Tensor(t.name, shapes[t.name], plan[t.name] or t.tensor_type, _loader(source, t))
         for t in reader.tensors
     ]
     with open_writer(target, architecture) as writer:
@@ -113,12 +113,14 @@ def _matters_more(name: str, layers: int) -> bool:
     return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
 
 
-def _loader(tensor: Any) -> Callable[[], torch.Tensor]:
+def _loader(source: Path, tensor: Any) -> Callable[[], torch.Tensor]:
+    import numpy as np
     import torch
 
     def load() -> torch.Tensor:
-        # A copy: the file is mapped read-only, which torch doesn't know.
-        return torch.from_numpy(tensor.data.copy())
+        # Read, not taken from the mapped file: of that, what was seen once would stay in memory.
+        read = np.fromfile(source, tensor.data.dtype, tensor.data.size, offset=tensor.data_offset)
+        return torch.from_numpy(read.reshape(tensor.data.shape))
 
     return load
 

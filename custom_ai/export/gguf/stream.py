@@ -89,30 +89,37 @@ def encode(weights: torch.Tensor, kind: GGMLQuantizationType, name: str) -> Any:
     Raises UserError naming the tensor when a weight is no finite number in that type.
     """
     import numpy as np
+    from gguf import GGMLQuantizationType as Kind
+    from gguf import quant_shape_to_byte_shape
+
+    from custom_ai.export.gguf import k_quants
 
     rows = weights.reshape(-1, weights.shape[-1])
+    if kind.name in ("Q4_K", "Q5_K", "Q6_K"):
+        # Looked up by name when it is needed, so that a test can plant a fault.
+        search = getattr(k_quants, kind.name.lower())
+        try:
+            encoded = search(rows.reshape(-1, k_quants.SUPER_BLOCK)).numpy()
+        except ValueError as error:
+            raise UserError("export.not_finite", tensor=name) from error
+        return encoded.reshape(*weights.shape[:-1], -1)
+    if kind in (Kind.F16, Kind.F32):
+        encoded = np.empty(rows.shape, np.float16 if kind == Kind.F16 else np.float32)
+    else:
+        encoded = np.empty(quant_shape_to_byte_shape(tuple(rows.shape), kind), np.uint8)
     at_once = max(1, _PIECE // rows.shape[1])
-    pieces = []
     for start in range(0, len(rows), at_once):
-        piece = _encode_piece(rows[start : start + at_once], kind, name)
-        pieces.append(piece)
-    joined = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
-    return joined.reshape(*weights.shape[:-1], -1)
+        encoded[start : start + at_once] = _encode_piece(rows[start : start + at_once], kind, name)
+    return encoded.reshape(*weights.shape[:-1], -1)
 
 
 def _encode_piece(rows: torch.Tensor, kind: GGMLQuantizationType, name: str) -> Any:
     import torch
     from gguf import GGMLQuantizationType, quants
 
-    from custom_ai.export.gguf import k_quants
-
     exact = rows.to(torch.float16 if kind == GGMLQuantizationType.F16 else torch.float32)
     if not torch.isfinite(exact).all():
         raise UserError("export.not_finite", tensor=name)
     if kind in (GGMLQuantizationType.F16, GGMLQuantizationType.F32):
-        return exact.contiguous().numpy()
-    if kind.name in ("Q4_K", "Q5_K", "Q6_K"):
-        # Looked up by name when it is needed, so that a test can plant a fault.
-        blocks = getattr(k_quants, kind.name.lower())(exact.reshape(-1, k_quants.SUPER_BLOCK))
-        return blocks.reshape(len(rows), -1).numpy()
+        return exact.numpy()
     return quants.quantize(exact.contiguous().numpy(), kind)

@@ -16,10 +16,13 @@ from custom_ai.hardware import Hardware
 from custom_ai.models import catalogue
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.models.facts import Facts, look_up
+from custom_ai.models.from_gguf import possible
 from custom_ai.projects.lock import writing
 from custom_ai.projects.project import Project
 from custom_ai.providers import ollama_list
 from custom_ai.providers.ollama_list import InstalledModel
+from custom_ai.runs import requests, runner
+from custom_ai.runs.run import all_runs
 from custom_ai.settings import home
 from custom_ai.training.config import TrainingOptions, recommended
 from custom_ai.training.estimate import Outlook, look_ahead
@@ -83,7 +86,7 @@ async def installed(project: Here) -> str:
     except UserError as error:
         return render("model_ollama", found=None, url=url, error=error, rows=[])
     rows = await run_in_threadpool(_rows, project, found.models)
-    return render("model_ollama", found=found, url=url, error=None, rows=rows)
+    return render("model_ollama", found=found, url=url, error=None, rows=rows, possible=possible)
 
 
 @router.post("/choose")
@@ -92,6 +95,26 @@ def choose(name: Annotated[str, Form()], project: Here) -> Response:
     model = catalogue.choose(name)
     with writing(project, "model set"):
         project.change(base_model=model.name)
+    return Response(status_code=204, headers={"HX-Trigger": "ca:look"})
+
+
+@router.get("/converted")
+def converted(project: Here) -> str:
+    """The model that was made trainable last, as long as it is there."""
+    done = [run for run in all_runs(project) if run.task == "convert" and run.state == "finished"]
+    result = done[-1].result() if done else None
+    if not result or not Path(result["folder"]).is_dir():
+        return ""
+    chosen = result["folder"] == project.config.base_model
+    return render("model_converted", result=result, chosen=chosen)
+
+
+@router.post("/convert")
+def convert(
+    source: Annotated[str, Form()], project: Here, name: Annotated[str, Form()] = ""
+) -> Response:
+    """Start making a GGUF file, or a model of Ollama, trainable."""
+    runner.start(project, "convert", requests.conversion(source, name))
     return Response(status_code=204, headers={"HX-Trigger": "ca:look"})
 
 

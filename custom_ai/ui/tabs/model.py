@@ -15,3 +15,6 @@ def draw(screen: Screen) -> None:
         html(render("model_other"))
     with gr.Column(elem_classes="ca-card"):
         fragment("/api/model/ollama", "config settings", "ca-stack ca-model-ollama")
+        html(render("model_convert"))
+        fragment("/api/runs/card/convert", "runs tick-convert", "ca-card-of-run")
+        fragment("/api/model/converted", "runs config", "ca-stack")
