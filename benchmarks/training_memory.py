@@ -2,10 +2,10 @@
 
     python -m benchmarks.training_memory [--steps 10]
 
-For each pair of model and settings, one real step is measured as `train --check` does it, then a
-whole training runs in a process of its own; both highest points are printed, and how long the
-training was said to take beside how long it took. Tiny to small random models and the starter, on
-the device `best_device` finds.
+For each pair of model and settings, real steps are measured as `train --check` does it, then a
+whole training runs in a process of its own. Both highest points are printed, beside what the
+formula says for samples of the full length; then how long the training was said to take beside
+how long it took. Tiny to small random models and the starter, on the device `best_device` finds.
 """
 
 import argparse
@@ -32,6 +32,8 @@ PAIRS: tuple[tuple[str, dict[str, int] | None, dict[str, Any]], ...] = (
     ("20 M", MEDIUM, {"batch_size": 4, "lora_dropout": 0.1}),
     ("28 M", WIDE, {"batch_size": 2, "packing": True}),
     ("28 M", WIDE, {"batch_size": 4, "target_modules": "attention"}),
+    ("28 M", WIDE, {"batch_size": 2, "load_in_4bit": True}),
+    ("20 M", MEDIUM, {"batch_size": 4, "load_in_4bit": True, "gradient_checkpointing": True}),
 )
 
 
@@ -44,7 +46,10 @@ def main() -> None:
         _train(json.loads(args.train))
         return
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
-    print(f"{'model':8} {'settings':52} {'said':>8} {'was':>8} {'off':>6} {'said':>7} {'was':>7}")
+    print(
+        f"{'model':8} {'settings':52} {'said':>8} {'was':>8} {'off':>6} {'formula':>8} "
+        f"{'said':>7} {'was':>7}"
+    )
     worst = 0.0
     with tempfile.TemporaryDirectory() as place:
         os.environ["CUSTOM_AI_HOME"] = place
@@ -58,7 +63,9 @@ def _pair(
 ) -> float:
     from custom_ai import hardware
     from custom_ai.models.catalogue import named
+    from custom_ai.models.facts import look_up
     from custom_ai.training.config import TrainingOptions
+    from custom_ai.training.estimate import memory_needed
     from custom_ai.training.measure import measure
 
     options = TrainingOptions.parse(
@@ -70,14 +77,19 @@ def _pair(
     said = measure(model, samples, options, hardware.detect(place))
     request = {"model": model.name, "samples": str(samples), "options": options.model_dump()}
     command = [sys.executable, "-m", "benchmarks.training_memory", "--train", json.dumps(request)]
+    begin = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    seconds = time.monotonic() - begin
     was = json.loads(done.stdout.splitlines()[-1])
+    shape_ = look_up(model).shape
+    assert shape_ is not None
+    formula = memory_needed(shape_, options, "cpu")
     assert said.memory is not None and said.seconds is not None
     off = said.memory / was["memory"] - 1
     words = " ".join(f"{k}={v}" for k, v in settings.items())
     print(
         f"{name:8} {words:52} {said.memory / 1e6:6.0f}MB {was['memory'] / 1e6:6.0f}MB {off:+6.1%} "
-        f"{said.seconds:6.1f}s {was['seconds']:6.1f}s",
+        f"{formula / 1e6:6.0f}MB {said.seconds:6.1f}s {seconds:6.1f}s",
         flush=True,
     )
     return float(off)

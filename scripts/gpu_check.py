@@ -72,7 +72,7 @@ def _all(place: Path, tiny: bool, tflops: float) -> int:
         cases += [(name, four_bit) for four_bit in (False, True)]
     for name, four_bit in cases:
         title = f"{name}{' 4-bit' if four_bit else ''}"
-        if four_bit and (reason := engine.no_4bit()):
+        if four_bit and (reason := engine.find(name).no_4bit()):
             print(f"{title:32} not here: {reason}")
             continue
         for what in ("train", "plan_b"):

@@ -45,10 +45,15 @@ class Shape:
     @property
     def parameters(self) -> int:
         """How many weights such a model has; biases, a thousandth of them, left out."""
-        layer = 2 * self.hidden * (self.queries + self.keys) + 3 * self.hidden * self.intermediate
         norms = (2 * self.layers + 1) * self.hidden
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
-        return self.layers * layer + norms + embeddings
+        return self.linear_parameters + norms + embeddings
+
+    @property
+    def linear_parameters(self) -> int:
+        """The weights of the linear layers inside: those that can be kept in 4 bits."""
+        layer = 2 * self.hidden * (self.queries + self.keys) + 3 * self.hidden * self.intermediate
+        return self.layers * layer
 
     def adapter_parameters(self, rank: int) -> int:
         """How many weights a LoRA adapter on all linear layers has."""

@@ -15,7 +15,7 @@ from custom_ai.training.config import WITHOUT_EFFECT, TrainingOptions
 CURVES = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "memory")
 
 # What is compared, and whether more of it is better.
-_MEASURES = {"eval_loss": False, "loss": False, "seconds": False, "tokens_per_second": True}
+MEASURES = {"eval_loss": False, "loss": False, "seconds": False, "tokens_per_second": True}
 
 Point = tuple[int, float]
 
@@ -64,7 +64,7 @@ def compare(project: Project, numbers: list[int]) -> Comparison:
     differing = differing_settings(asked)
     found = []
     for run, options in zip(chosen, asked, strict=True):
-        curves = read_curves(run)
+        curves, _ = read_curves(run)
         own = {name: options[name] for name in differing}
         found.append(Compared(run.number, run.state, own, curves, _measures(run, curves)))
     return Comparison(found, _best(found))
@@ -84,15 +84,16 @@ def differing_settings(asked: list[dict[str, Any]]) -> list[str]:
     return [name for name in names if any(one[name] != asked[0][name] for one in asked)]
 
 
-def read_curves(run: Run, after: int = 0) -> dict[str, list[Point]]:
-    """The measured points of a training, from byte `after` of its events on."""
+def read_curves(run: Run, after: int = 0) -> tuple[dict[str, list[Point]], int]:
+    """The measured points of a training, from byte `after` of its events on; and where they end."""
     points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
-    for event in run.read_events(after)[0]:
+    events, end = run.read_events(after)
+    for event in events:
         if event.get("kind") == "metric":
             for name in CURVES:
                 if name in event:
                     points[name][event["step"]] = event[name]
-    return {name: sorted(found.items()) for name, found in points.items()}
+    return {name: sorted(found.items()) for name, found in points.items()}, end
 
 
 def _measures(run: Run, curves: dict[str, list[Point]]) -> dict[str, float]:
@@ -110,7 +111,7 @@ def _measures(run: Run, curves: dict[str, list[Point]]) -> dict[str, float]:
 
 def _best(found: list[Compared]) -> dict[str, int]:
     best = {}
-    for name, more in _MEASURES.items():
+    for name, more in MEASURES.items():
         having = [one for one in found if name in one.measures]
         if len(having) > 1:
             choose = max if more else min

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from custom_ai import hardware
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions
 from custom_ai.documents.originals import portable
@@ -16,7 +17,7 @@ from custom_ai.projects.project import Project, slug_of
 from custom_ai.providers import provider as providers
 from custom_ai.runs.tasks import trained_run
 from custom_ai.training import engine as engines
-from custom_ai.training.config import TrainingOptions, recommended
+from custom_ai.training.presets import suited
 
 Json = dict[str, Any]
 
@@ -47,8 +48,10 @@ def conversion(source: str, name: str = "") -> Json:
     return {"source": source.strip(), "target": str(target_of(source.strip(), name.strip()))}
 
 
-def training(project: Project, wished: Json) -> Json:
-    """What is wished, and for the rest what suits the model and the number of samples.
+def training(project: Project, wished: Json, preset: str = "balanced") -> Json:
+    """What is wished, and for the rest what suits the model, the samples and the machine.
+
+    preset: see `presets.suited`.
 
     Raises UserError when there is nothing to train with.
     """
@@ -56,10 +59,11 @@ def training(project: Project, wished: Json) -> Json:
     count = len(read_lines(current_samples(project))[0])
     if not count:
         raise UserError("training.no_samples", path=project.samples)
-    options = TrainingOptions.parse({**recommended(model, count), **wished})
-    if reason := engines.find(options.engine).unavailable():
+    options = suited(model, count, hardware.detect(project.folder), wished, preset)
+    engine = engines.find(options.engine)
+    if reason := engine.unavailable():
         raise UserError("training.engine_unavailable", name=options.engine, reason=reason)
-    if options.load_in_4bit and (reason := engines.no_4bit()):
+    if options.load_in_4bit and (reason := engine.no_4bit()):
         raise UserError("training.no_4bit", reason=reason)
     return options.model_dump()
 

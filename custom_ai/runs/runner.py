@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +19,6 @@ from custom_ai.step import Event
 from custom_ai.texts import t
 
 _POLL_SECONDS = 0.1
-
-# Kept only so that the operating system can bury them when they end; nothing is read from them.
-_started: list[subprocess.Popen[bytes]] = []
 
 
 def start(project: Project, task: str, options: dict[str, Any]) -> tuple[Run, bool]:
@@ -71,7 +69,6 @@ def launch(run: Run) -> None:
     run.set_state("queued")
     command = [sys.executable, "-m", "custom_ai", "worker", str(run.folder)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    _started[:] = [process for process in _started if process.poll() is None]
     with open(run.log, "ab") as log:
         process = subprocess.Popen(
             command,
@@ -81,7 +78,8 @@ def launch(run: Run) -> None:
             env=environment,
             **child.detached(),
         )
-    _started.append(process)
+    # Only so that the operating system can bury it when it ends; it may well outlive this process.
+    threading.Thread(target=process.wait, daemon=True, name=f"run {run.number}").start()
     run.set_process(process.pid)
 
 

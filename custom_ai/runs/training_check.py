@@ -15,10 +15,9 @@ from custom_ai.models.catalogue import named
 from custom_ai.models.facts import Facts, look_up
 from custom_ai.projects.project import Project
 from custom_ai.texts import t
-from custom_ai.training import estimate, plan_b
+from custom_ai.training import engine, estimate, plan_b
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.data import load_samples, name_lines
-from custom_ai.training.engine import no_4bit
 from custom_ai.training.measure import Measured, measure
 
 Level = Literal["ok", "warning", "bad"]
@@ -98,8 +97,12 @@ def check(project: Project, options: TrainingOptions) -> Check:
     memory = _memory(facts, options, machine, measured)
     findings += memory
     tight = any(finding.level != "ok" for finding in memory)
-    offers = plan_b.offers(options, no_4bit() is None) if tight else []
-    return Check(findings, measured, offers)
+    return Check(findings, measured, offers(options) if tight else [])
+
+
+def offers(options: TrainingOptions) -> list[dict[str, Any]]:
+    """Changes of options that need less memory, gentlest first, that the engine can make here."""
+    return plan_b.offers(options, engine.find(options.engine).no_4bit() is None)
 
 
 def _found(level: Level, code: str, **values: object) -> Finding:
@@ -128,7 +131,7 @@ def _model(facts: Facts, project: Project) -> list[Finding]:
 
 
 def _four_bit(options: TrainingOptions) -> list[Finding]:
-    reason = no_4bit() if options.load_in_4bit else None
+    reason = engine.find(options.engine).no_4bit() if options.load_in_4bit else None
     return [_found("bad", "training.no_4bit", reason=reason)] if reason else []
 
 

@@ -22,10 +22,16 @@ def packed(samples: Sequence[EncodedSample], max_length: int) -> list[Row]:
 
     In "position_ids" every sample begins at 0 again; by that the model's mask keeps them apart.
     """
-    bins: list[list[EncodedSample]] = []
+    places = packing([len(sample.input_ids) for sample in samples], max_length)
+    return [_joined([samples[i] for i in row]) for row in places]
+
+
+def packing(lengths: Sequence[int], max_length: int) -> list[list[int]]:
+    """Which samples, by their places in `lengths`, share a row of at most `max_length` tokens."""
+    bins: list[list[int]] = []
     room: list[int] = []
-    for sample in sorted(samples, key=lambda s: -len(s.input_ids)):
-        length = len(sample.input_ids)
+    for sample in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        length = lengths[sample]
         place = next((i for i, left in enumerate(room) if left >= length), None)
         if place is None:
             bins.append([])
@@ -33,7 +39,7 @@ def packed(samples: Sequence[EncodedSample], max_length: int) -> list[Row]:
             place = len(bins) - 1
         bins[place].append(sample)
         room[place] -= length
-    return [_joined(parts) for parts in bins]
+    return bins
 
 
 def collate(rows: list[dict[str, Any]], padding: int) -> dict[str, Any]:

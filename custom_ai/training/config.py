@@ -1,11 +1,9 @@
-"""What people can choose about a training, and what suits a model and a number of samples."""
+"""What people can choose about a training."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from custom_ai import settings
-from custom_ai.models.catalogue import STARTER, TrainableModel
 from custom_ai.options import Options
 
 
@@ -51,52 +49,3 @@ class TrainingOptions(Options):
 
 # These change when something is saved or how fast it goes, but not what the model learns.
 WITHOUT_EFFECT = frozenset({"threads", "save_steps", "save_minutes", "fixed_questions", "plan_b"})
-
-# A tiny model needs large steps and many rounds to take up facts.
-_STARTER = {
-    "learning_rate": 1e-3,
-    "batch_size": 4,
-    "epochs": 20,
-    "lora_rank": 64,
-    "lora_alpha": 64,
-    # Facts by heart: the loss on samples of other passages rises while they are learnt.
-    "result": "last",
-}
-
-# Up to so many samples, so many epochs: few samples have to be seen more often.
-_EPOCHS = ((100, 8), (500, 5), (5000, 3))
-
-
-def recommended(model: TrainableModel, n_samples: int) -> dict[str, Any]:
-    """Options that suit the model and the number of samples; the others keep their defaults.
-
-    What the person set as a default for every training goes before ours.
-    """
-    chosen = settings.load().training
-    if model.name == STARTER:
-        return {**_STARTER, **chosen}
-    epochs = next((epochs for limit, epochs in _EPOCHS if n_samples <= limit), 2)
-    return {"epochs": epochs, **chosen}
-
-
-PRESETS = ("quick", "balanced", "thorough")
-
-
-def preset(name: str, model: TrainableModel, n_samples: int) -> dict[str, Any]:
-    """All options of a preset, fitted to the model and the number of samples.
-
-    "balanced" is what is recommended; "quick" shows in a fraction of the time whether it goes
-    anywhere; "thorough" sees each sample more often and has more room to remember.
-    """
-    options = TrainingOptions.parse(recommended(model, n_samples))
-    changes: dict[str, Any] = {}
-    if name == "quick":
-        # Samples of like length side by side: less padding, and a little less chance.
-        changes = {"epochs": max(1, options.epochs // 4), "group_by_length": True}
-    elif name == "thorough":
-        rank = min(64, options.lora_rank * 2)
-        changes = {"epochs": min(20, options.epochs * 2), "lora_rank": rank, "lora_alpha": rank}
-        if options.result == "best":
-            # Where the best state is kept anyway, epochs that only make it worse are wasted.
-            changes["early_stopping"] = 3
-    return TrainingOptions.parse({**options.model_dump(), **changes}).model_dump()

@@ -7,19 +7,15 @@ import importlib
 import pkgutil
 import sys
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from custom_ai.errors import UserError
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.step import Step
-from custom_ai.texts import t
 from custom_ai.training import engines, plan_b
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.data import TrainingSample
-
-_4BIT = "bitsandbytes"
 
 # What says that model or step did not fit into the memory.
 OUT_OF_MEMORY = ("training.out_of_memory", "models.out_of_memory")
@@ -75,6 +71,9 @@ class Engine(Protocol):
     def unavailable(self) -> str | None:
         """None, or what is missing here and how to get it; imports nothing heavy."""
 
+    def no_4bit(self) -> str | None:
+        """None, or why it can't keep base weights in 4 bits here; imports nothing heavy."""
+
     def train(self, job: Job, step: Step) -> Result:
         """Train, or continue what lies in the job's folder, to the end.
 
@@ -88,6 +87,11 @@ class Engine(Protocol):
 def names() -> list[str]:
     """The engines there are, by name."""
     return sorted(module.name for module in pkgutil.iter_modules(engines.__path__))
+
+
+def usable() -> list[str]:
+    """The engines that work here, by name."""
+    return [name for name in names() if find(name).unavailable() is None]
 
 
 def find(name: str) -> Engine:
@@ -107,7 +111,7 @@ def train(job: Job, step: Step) -> Result:
     engine = find(job.options.engine)
     if reason := engine.unavailable():
         raise UserError("training.engine_unavailable", name=engine.name, reason=reason)
-    if job.options.load_in_4bit and (reason := no_4bit()):
+    if job.options.load_in_4bit and (reason := engine.no_4bit()):
         raise UserError("training.no_4bit", reason=reason)
     changes = plan_b.taken(job.folder)
     if changes:
@@ -118,15 +122,10 @@ def train(job: Job, step: Step) -> Result:
             return replace(result, plan_b=plan_b.taken(job.folder))
         # Here, and not in the handler of the failure, nothing holds its tensors any more.
         _free_memory()
-        changes = plan_b.following(job.options, no_4bit() is None)
+        changes = plan_b.following(job.options, engine.no_4bit() is None)
         assert changes is not None
         plan = plan_b.take(job.folder, job.options, changes, step)
         job = replace(job, options=plan, asked=job.asked or job.options)
-
-
-def no_4bit() -> str | None:
-    """None, or why 4-bit weights can't be used here; imports nothing heavy."""
-    return None if find_spec(_4BIT) else t("training.packages_missing", names=_4BIT)
 
 
 def _attempt(engine: Engine, job: Job, step: Step) -> Result | None:
@@ -134,7 +133,7 @@ def _attempt(engine: Engine, job: Job, step: Step) -> Result | None:
     try:
         return engine.train(job, step)
     except UserError as error:
-        is_last = plan_b.following(job.options, no_4bit() is None) is None
+        is_last = plan_b.following(job.options, engine.no_4bit() is None) is None
         if error.code not in OUT_OF_MEMORY or is_last or not job.options.plan_b:
             raise
     return None

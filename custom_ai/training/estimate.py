@@ -3,7 +3,10 @@
     base + weights + adapter · 16 + 2 · (what a step keeps and computes)
 
 - base, 495 MB: a process with the libraries loaded (measured; a CUDA context takes about as much).
-- weights: 4 bytes each; 2 on an NVIDIA card, which computes in bfloat16.
+- weights: 4 bytes each; 2 on an NVIDIA card, which computes in bfloat16. In 4 bits those of the
+  linear layers take 0.516 bytes (half a byte, and with double quantization 0.127 bits for the scale
+  of each block of 64, https://arxiv.org/abs/2305.14314), and the widest of them is there in full
+  while it is computed with.
 - adapter: weight, gradient and the two moments of AdamW, 4 bytes each.
 - a step keeps tokens · layers · (8 hidden + 4 intermediate + 7 rank) numbers for the way back
   (within 0.3 % of what autograd saved for models of 10, 57 and 150 million weights), or about
@@ -21,6 +24,7 @@ from custom_ai.models.shape import Shape
 from custom_ai.training.config import TrainingOptions
 
 _BASE = 495 * 1024**2
+_FOUR_BIT = (4 + 0.127) / 8
 _PIECE = 256
 _PIECES = 5
 _LOSS_OF_MEMORY = 2.0
@@ -59,7 +63,11 @@ def memory_needed(shape: Shape, options: TrainingOptions, device: str) -> int:
     else:
         kept = tokens * shape.layers * layer
     words = _PIECES * min(_PIECE, tokens) * shape.vocabulary
-    fixed = _BASE + number * shape.parameters + 16 * shape.adapter_parameters(options.lora_rank)
+    weights = float(number * shape.parameters)
+    if options.load_in_4bit:
+        weights -= (number - _FOUR_BIT) * shape.linear_parameters
+        weights += number * shape.hidden * max(shape.intermediate, shape.queries)
+    fixed = _BASE + weights + 16 * shape.adapter_parameters(options.lora_rank)
     return round(fixed + _LOSS_OF_MEMORY * (number * kept + 4 * words))
 
 

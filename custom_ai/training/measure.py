@@ -1,14 +1,14 @@
-"""Measure one real step of a training before it starts, in a process of its own.
+"""Measure real steps of a training before it starts, in a process of its own.
 
-The samples are the longest ones, so the memory is that of the hardest step; the time of all steps
-follows from the number of tokens. What was measured is kept for the same model, options, samples
-and machine.
+The first samples are the longest ones, so the memory is that of the hardest step; the time follows
+from steps of usual length and from the other parts (see `pace`). What was measured is kept for the
+same model, options, samples and machine.
 """
 
 import hashlib
 import json
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,9 @@ class Measured:
     few: lines of samples with hardly a token to learn. preview: one sample as (text, whether it
     is learnt). steps: optimizer steps of the training.
     memory: bytes at the highest point; None where the memory was not enough. step_seconds: of the
-    hardest step; seconds: of the whole training. plan_b: what had to be changed to make it fit.
+    hardest step; seconds: of the whole training, from the start of its process to the end, between
+    least and most; parts: of which what takes how many of them. plan_b: what had to be changed to
+    make it fit.
     """
 
     samples: int
@@ -53,9 +55,12 @@ class Measured:
     few: list[int]
     preview: list[tuple[str, bool]]
     steps: int
-    memory: int | None
-    step_seconds: float | None
-    seconds: float | None
+    memory: int | None = None
+    step_seconds: float | None = None
+    seconds: float | None = None
+    least: float | None = None
+    most: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
     plan_b: Json | None = None
 
     def as_json(self) -> Json:
@@ -104,6 +109,8 @@ def _in_child(model: TrainableModel, samples: Path, options: TrainingOptions) ->
 def _key(model: TrainableModel, samples: Path, options: TrainingOptions, machine: Hardware) -> str:
     folder = model.folder()
     parts = {
+        # Of another version of custom-ai, which measured other things.
+        "fields": [field.name for field in fields(Measured)],
         "model": model_digest(folder) if folder else model.name,
         "samples": hashlib.sha256(samples.read_bytes()).hexdigest(),
         "options": options.model_dump(exclude=set(_WITHOUT_COST)),

@@ -1,4 +1,4 @@
-"""The child process that looks at the samples of a training and measures one real step of it.
+"""The child process that looks at the samples of a training and measures real steps of it.
 
 Usage: python -m custom_ai.training.measure_worker
 
@@ -9,111 +9,87 @@ process ends when stdin does, so it can't outlive a parent that was killed.
 
 import json
 import os
-import random
+import statistics
 import sys
 import tempfile
 import threading
+import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from custom_ai.errors import UserError, from_exception
-from custom_ai.models.catalogue import TrainableModel, fetch, resolve
-from custom_ai.models.loading import load_tokenizer
+from custom_ai.models.catalogue import TrainableModel, resolve
 from custom_ai.step import Event, Step
 from custom_ai.training import engine, memory, plan_b
 from custom_ai.training.config import TrainingOptions
-from custom_ai.training.data import TrainingSample, load_samples, tokenize
+from custom_ai.training.data import TrainingSample
 from custom_ai.training.engine import Job
+from custom_ai.training.lengths import Samples
+from custom_ai.training.pace import Extent, Stopwatch, foretell
 
 Json = dict[str, Any]
 
-# An answer of less is hardly one: a word or a number, and the end mark.
-_FEW_TOKENS = 5
+# Of the hardest steps: the first one makes what later ones find, so the second one counts.
+_HARDEST = 2
 
-# What is measured: the first step makes what later ones find, so the second one counts.
-_STEPS = 2
-
-
-class Samples:
-    """The samples of a training as tokens: their lengths, and which of them are amiss."""
-
-    def __init__(self, model: TrainableModel, path: Path, options: TrainingOptions) -> None:
-        self._options = options
-        tokenizer = load_tokenizer(fetch(model))
-        train, self.validation = load_samples(path, options)
-        self._lengths: list[tuple[int, TrainingSample]] = []
-        self._cut: list[int] = []
-        self._dropped: list[int] = []
-        self._few: list[int] = []
-        self._preview: list[tuple[str, bool]] = []
-        self._validation = sum(
-            min(options.max_length, len(tokenize(sample, tokenizer)[0]))
-            for sample in self.validation
-        )
-        for sample in train:
-            tokens, start = tokenize(sample, tokenizer)
-            if start >= options.max_length:
-                self._dropped.append(sample.line)
-                continue
-            if len(tokens) > options.max_length:
-                self._cut.append(sample.line)
-            if len(tokens) - start < _FEW_TOKENS:
-                self._few.append(sample.line)
-            if not self._preview:
-                tokens = tokens[: options.max_length]
-                parts = [tokens[:start], tokens[start:]]
-                self._preview = [(tokenizer.decode(parts[i]), i == 1) for i in (0, 1)]
-            self._lengths.append((min(len(tokens), options.max_length), sample))
-        if not self._lengths:
-            raise UserError("training.all_too_long", max_length=options.max_length)
-
-    def as_json(self) -> Json:
-        """The part of `Measured` that the samples decide."""
-        rows = -(-self._tokens_learnt() // self._options.max_length)
-        count = rows if self._options.packing else len(self._lengths)
-        return {
-            "samples": len(self._lengths),
-            "validation": len(self.validation),
-            "longest": max(length for length, _ in self._lengths),
-            "cut": self._cut,
-            "dropped": self._dropped,
-            "few": self._few,
-            "preview": self._preview,
-            "steps": -(-count // self._options.effective_batch) * self._options.epochs,
-            "memory": None,
-            "step_seconds": None,
-            "seconds": None,
-        }
-
-    def tokens(self) -> int:
-        """Of an epoch, what fills up the batches included; those of the validation count less."""
-        # A look costs a third of a step, which also goes the way back.
-        return self._tokens_learnt() + self._validation // 3
-
-    def _tokens_learnt(self) -> int:
-        lengths = [length for length, _ in self._lengths]
-        if self._options.packing:
-            return sum(lengths)
-        if self._options.group_by_length:
-            lengths.sort()
-        else:
-            random.Random(self._options.seed).shuffle(lengths)
-        size = self._options.batch_size
-        batches = [lengths[i : i + size] for i in range(0, len(lengths), size)]
-        return sum(len(batch) * max(batch) for batch in batches)
-
-    def hardest(self, options: TrainingOptions) -> list[TrainingSample]:
-        """The longest samples, enough for the steps to measure."""
-        ordered = sorted(self._lengths, key=lambda pair: -pair[0])
-        wanted = _STEPS * options.effective_batch
-        if options.packing:
-            wanted *= -(-options.max_length // ordered[len(ordered) // 2][0])
-        return [ordered[i % len(ordered)][1] for i in range(wanted)]
+# For the time, usual steps are done as well: for so many seconds, but so few and so many at most.
+_SECONDS = 10.0
+_FEWEST, _MOST = 3, 20
+# Where even the fewest take longer than this, the hardest ones have to do.
+_PATIENCE = 60.0
+# So many batches of the validation show what all of them take.
+_LOOKS = 4
 
 
 def measure(model: TrainableModel, samples: Samples, asked: TrainingOptions) -> Json:
-    """Train two steps with the hardest samples; the part of `Measured` that they decide."""
+    """Train a little with the hardest samples, then with usual ones; what they decide.
+
+    The hardest come first: the highest memory of this process is then theirs.
+    """
+    options = _short(asked)
+    shown = sorted(samples.validation, key=lambda s: -len(s.instruction) - len(s.output))
+    shown = shown[: options.batch_size]
+    train = samples.hardest(options, _HARDEST)
+    watch, plan, seen = _train(model, train, shown, options, since=_begin())
+    bytes_ = max(memory.peak(), seen)
+    if plan:
+        options = plan_b.changed(options, plan)
+        if "batch_size" in plan:
+            plan["gradient_accumulation"] = asked.effective_batch // options.batch_size
+    first, hardest = watch.took["step"][-_HARDEST:]
+    start = watch.took["load"][0] + max(0.0, first - hardest)
+    row, length = hardest / options.effective_batch, samples.longest
+    usual = hardest * samples.row / samples.longest
+    if _FEWEST * usual <= _PATIENCE:
+        steps = 1 + max(_FEWEST, min(_MOST, round(_SECONDS / usual)))
+        train, length = samples.usual(options, steps)
+        shown = samples.validation[: _LOOKS * options.batch_size]
+        watch, _, _ = _train(model, train, shown, options)
+        row = statistics.median(watch.took["step"][1:]) / options.effective_batch
+    extent = Extent(
+        steps=-(-samples.rows // asked.effective_batch) * asked.epochs,
+        epochs=asked.epochs,
+        rows=samples.rows,
+        questions=asked.fixed_questions,
+        validation=samples.looks(shown),
+        save_steps=asked.save_steps,
+        save_minutes=asked.save_minutes,
+    )
+    foretold = foretell(watch.took, start, row * samples.row / length, extent)
+    return {
+        "memory": bytes_,
+        "step_seconds": hardest * asked.effective_batch / options.effective_batch,
+        **asdict(foretold),
+        "plan_b": plan,
+    }
+
+
+def _short(asked: TrainingOptions) -> TrainingOptions:
+    """What is asked for, as a training of a few steps."""
     changes = {
         "epochs": 1,
         # A second batch in a step finds the gradients of the first; more than two change nothing.
@@ -123,31 +99,35 @@ def measure(model: TrainableModel, samples: Samples, asked: TrainingOptions) -> 
         "save_steps": 0,
         "fixed_questions": min(1, asked.fixed_questions),
     }
-    options = TrainingOptions.parse({**asked.model_dump(), **changes})
-    train = samples.hardest(options)
-    longest = sorted(samples.validation, key=lambda s: -len(s.instruction) - len(s.output))
-    ends: list[tuple[float, int, int]] = [(0.0, 0, 0)]
+    return TrainingOptions.parse({**asked.model_dump(), **changes})
+
+
+def _train(
+    model: TrainableModel,
+    train: list[TrainingSample],
+    validation: list[TrainingSample],
+    options: TrainingOptions,
+    since: float | None = None,
+) -> tuple[Stopwatch, Json | None, int]:
+    """A short training: how long its parts took, the plan B it needed, the memory it reported."""
+    watch, seen = Stopwatch(since), 0
 
     def report(event: Event) -> None:
-        if event["kind"] == "metric" and "loss" in event:
-            ends.append((event["seconds"], event["tokens"], event.get("memory", 0)))
+        nonlocal seen
+        watch.hear(event)
+        seen = max(seen, event.get("memory", 0))
 
     with tempfile.TemporaryDirectory(prefix="custom-ai-measure-") as place:
         folder = Path(place)
-        job = Job(model, train, longest[: options.batch_size], options, folder)
+        job = Job(model, train, validation, options, folder)
         result = engine.train(job, Step(folder, report, lambda: None))
-    plan = result.plan_b
-    used = plan_b.changed(options, plan) if plan else options
-    if plan and "batch_size" in plan:
-        plan["gradient_accumulation"] = asked.effective_batch // used.batch_size
-    tokens = ends[-1][1] - ends[-2][1]
-    per_token = (ends[-1][0] - ends[-2][0]) / tokens
-    return {
-        "memory": max(memory.peak(), *(bytes_ for _, _, bytes_ in ends)),
-        "step_seconds": per_token * tokens * asked.effective_batch / used.effective_batch,
-        "seconds": per_token * samples.tokens() * asked.epochs,
-        "plan_b": plan,
-    }
+        watch.lap("end")
+    return watch, result.plan_b, seen
+
+
+def _begin() -> float:
+    """When this process began, on the clock of `time.monotonic`: a training begins like this."""
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
 
 
 def main() -> int:

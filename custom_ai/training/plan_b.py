@@ -21,17 +21,11 @@ Changes = dict[str, Any]
 
 def following(options: TrainingOptions, can_4bit: bool) -> Changes | None:
     """The options to change next; None where nothing is left that keeps what is learnt."""
-    if smaller := _smaller_batch(options):
-        return smaller
-    if not options.gradient_checkpointing:
-        return {"gradient_checkpointing": True}
-    if can_4bit and not options.load_in_4bit:
-        return {"load_in_4bit": True}
-    return None
+    return next(iter(gentle(options, can_4bit)), None)
 
 
-def offers(options: TrainingOptions, can_4bit: bool) -> list[Changes]:
-    """Every single change that saves memory, the gentlest first."""
+def gentle(options: TrainingOptions, can_4bit: bool) -> list[Changes]:
+    """Every single change that saves memory and keeps what is learnt, the gentlest first."""
     found: list[Changes] = []
     if smaller := _smaller_batch(options):
         found.append(smaller)
@@ -39,6 +33,12 @@ def offers(options: TrainingOptions, can_4bit: bool) -> list[Changes]:
         found.append({"gradient_checkpointing": True})
     if can_4bit and not options.load_in_4bit:
         found.append({"load_in_4bit": True})
+    return found
+
+
+def offers(options: TrainingOptions, can_4bit: bool) -> list[Changes]:
+    """Every single change that saves memory, the gentlest first."""
+    found = gentle(options, can_4bit)
     if options.max_length > 64:
         found.append({"max_length": max(64, options.max_length // 2)})
     return found

@@ -1,6 +1,6 @@
 """Forms drawn from pydantic options: one field is the widget, its label, its help, its limits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -18,17 +18,27 @@ _SLIDER_STEPS = 64
 
 
 class Form:
-    """The widgets of fields of an Options class, in the order in which they were drawn."""
+    """The widgets of fields of an Options class, in the order in which they were drawn.
 
-    def __init__(self, options: type[Options]) -> None:
+    offered: for fields that are free text, the words there are on this machine at the moment.
+    """
+
+    def __init__(
+        self,
+        options: type[Options],
+        offered: Mapping[str, Callable[[], list[str]]] | None = None,
+    ) -> None:
         self.options = options
+        self._offered = offered or {}
         self.fields: list[str] = []
         self.widgets: list[Component] = []
 
     def draw(self, *fields: str) -> None:
         """Make the widgets of these fields at this place of the page."""
         self.fields += fields
-        self.widgets += [_widget(self.options, name) for name in fields]
+        for name in fields:
+            named = self._named(name)
+            self.widgets.append(_widget(self.options, name, named))
 
     def values(self, given: Sequence[Any]) -> dict[str, Any]:
         """What the widgets say, as the option class takes it; raises UserError when wrong."""
@@ -37,12 +47,27 @@ class Form:
 
     def shown(self, values: dict[str, Any]) -> list[Any]:
         """What the widgets are to show for these values; the default where there is none."""
-        return [_shown(self.options, name, values.get(name)) for name in self.fields]
+        return [self._shown(name, values.get(name)) for name in self.fields]
 
     def check(self, *given: Any) -> list[Any]:
         """A validator for Gradio: each wrong widget gets its message beside it."""
         reasons = [self._wrong(n, v) for n, v in zip(self.fields, given, strict=True)]
         return [gr.validate(not reason, reason) for reason in reasons]
+
+    def _named(self, name: str) -> list[tuple[str, str]]:
+        """What one chooses from, as (label, word); empty where one doesn't."""
+        offer = self._offered.get(name)
+        words = offer() if offer else choices(self.options.model_fields[name])
+        return [(_word(self.options, name, word), word) for word in words]
+
+    def _shown(self, name: str, value: Any) -> Any:
+        shown = _shown(self.options, name, value)
+        if name not in self._offered:
+            return shown
+        # What was there when the page was made may have come or gone since.
+        named = self._named(name)
+        words = [word for _, word in named]
+        return gr.Dropdown(named, value=shown if shown in words else next(iter(words), None))
 
     def _wrong(self, name: str, value: Any) -> str:
         try:
@@ -56,12 +81,11 @@ class Form:
         return ""
 
 
-def _widget(options: type[Options], name: str) -> Component:
+def _widget(options: type[Options], name: str, named: list[tuple[str, str]]) -> Component:
     field = options.model_fields[name]
     about: dict[str, Any] = {"label": options.label(name), "info": options.help(name)}
     value = _shown(options, name, None)
-    if words := choices(field):
-        named = [(_word(options, name, word), word) for word in words]
+    if named:
         return gr.Dropdown(named, value=value, filterable=False, **about)
     if field.annotation is bool:
         return gr.Checkbox(value=value, **about)

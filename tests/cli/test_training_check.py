@@ -12,8 +12,8 @@ from custom_ai.files import LineLog
 from custom_ai.hardware import Device, Hardware
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
+from custom_ai.runs import comparison, training_check
 from custom_ai.runs import run as runs
-from custom_ai.runs import training_check
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.measure import Measured
 
@@ -133,7 +133,7 @@ def test_bad_samples_and_missing_4_bit_stop_before_anything_is_measured(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_check, "measure", None)
-    monkeypatch.setattr(training_check, "no_4bit", lambda: "it is not there")
+    monkeypatch.setattr("custom_ai.training.engines.trl.find_spec", lambda name: None)
     found = check(project, load_in_4bit=True)
     assert not found.ok
     assert "training.no_4bit" in [finding.code for finding in found.findings]
@@ -172,6 +172,17 @@ def test_trainings_are_compared_by_what_differs_and_what_was_best(
     assert "--learning-rate" in text and "1 *" in text
     assert cli.main(["runs", "compare", "p", "7"]) == 1
     assert "1, 2" in capsys.readouterr().err
+
+
+def test_curves_go_on_from_where_they_were_read(project: Project) -> None:
+    run = trained(project, [3.0, 2.0])
+    whole, end = comparison.read_curves(run)
+    assert whole["loss"] == [(1, 3.0), (2, 2.0)]
+    with LineLog(run.events, durable=False) as log:
+        log.append({"kind": "metric", "step": 3, "loss": 1.5})
+    more, later = comparison.read_curves(run, end)
+    assert more["loss"] == [(3, 1.5)] and more["eval_loss"] == []
+    assert comparison.read_curves(run, later)[0]["loss"] == []
 
 
 def test_a_run_of_an_older_version_is_continued_by_the_same_command(project: Project) -> None:

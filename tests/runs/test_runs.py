@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from custom_ai import files, settings
@@ -264,3 +265,29 @@ def test_many_who_start_the_same_at_once_start_one_run(project: Project, tmp_pat
     assert {run.number for run, _ in started} == {1}
     assert [joined for _, joined in started].count(False) == 1
     runner.wait(started[0][0])
+
+
+def test_whoever_started_a_run_may_end_before_it_without_complaint(
+    project: Project, many_documents: dict[str, list[str]]
+) -> None:
+    """Python warns of processes that a program leaves behind; these are meant to be."""
+    code = (
+        "from custom_ai.projects import project as projects\n"
+        "from custom_ai.runs import runner\n"
+        f"runner.start(projects.find('thesis'), 'documents', {many_documents!r})\n"
+    )
+    command = [sys.executable, "-X", "dev", "-W", "default::ResourceWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "ResourceWarning" not in done.stderr
+    assert runner.wait(runs.all_runs(project)[-1]).state == "finished"
+
+
+def test_the_process_of_a_run_that_ended_is_buried(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The bell rings at noon.\n", encoding="utf-8")
+    run, _ = runner.start(project, "documents", {"paths": [str(tmp_path / "a.txt")]})
+    pid = run.pid
+    assert pid and runner.wait(run).state == "finished"
+    deadline = time.monotonic() + WAIT_SECONDS
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)

@@ -6,7 +6,8 @@ import pytest
 from custom_ai.errors import UserError
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.texts import LANGUAGES, t
-from custom_ai.training.config import WITHOUT_EFFECT, TrainingOptions, recommended
+from custom_ai.training.config import WITHOUT_EFFECT, TrainingOptions
+from custom_ai.training.presets import recommended
 
 STARTER = TrainableModel("starter", "starter", "x")
 OTHER = TrainableModel("org/name", "hub", "org/name")

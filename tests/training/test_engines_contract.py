@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from custom_ai.errors import Stopped
+from custom_ai.export import exporter as exporters
+from custom_ai.export.exporter import Source
 from custom_ai.export.merge import merge
+from custom_ai.files import read_json
 from custom_ai.models.catalogue import TrainableModel
 from custom_ai.step import Step
 from custom_ai.training import checkpoints
@@ -130,6 +133,18 @@ def test_the_adapter_is_loaded_by_others_and_merged(whole: Recording, tmp_path: 
     merge(base, whole.folder / "adapter", target, Step(tmp_path, lambda e: None, lambda: None))
     merged = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
     assert merged(input_ids=ids, labels=ids).loss.item() == pytest.approx(losses[2], abs=1e-4)
+
+
+def test_the_adapter_becomes_a_gguf_that_says_the_same(whole: Recording, tmp_path: Path) -> None:
+    """The acceptance asks the file in the real llama.cpp, and compares with transformers."""
+    exporter = exporters.find("gguf")
+    asked = tuple((sample.instruction, sample.output) for sample in whole.job().train[:4])
+    source = Source(str(whole.model.path), whole.folder / "adapter", "learnt", questions=asked)
+    step = Step(tmp_path, lambda event: None, lambda: None)
+    options = exporter.options.parse({"quantization": "f16"})
+    path = exporter.export(source, tmp_path / "model", options, step)
+    assert path.name == "learnt-f16.gguf"
+    assert read_json(path.parent / "acceptance.json")["ok"]
 
 
 def test_the_first_loss_of_mlx_is_that_of_transformers(llama: TrainableModel) -> None:

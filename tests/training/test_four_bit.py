@@ -8,7 +8,6 @@ import pytest
 
 from custom_ai.errors import Stopped, UserError
 from custom_ai.models.transformers_chat import TransformersChat
-from custom_ai.training import engine
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
@@ -18,7 +17,11 @@ installed = pytest.mark.skipif(
 def test_without_the_library_it_is_said_how_to_get_it(
     recording: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "custom_ai.training.engines.trl.find_spec",
+        lambda name: None if name == "bitsandbytes" else found(name),
+    )
     with pytest.raises(UserError) as caught:
         recording.train(load_in_4bit=True)
     assert caught.value.code == "training.no_4bit"

@@ -69,3 +69,22 @@ def test_numbers_are_written_as_the_language_writes_them() -> None:
     with in_language("en"):
         assert write_number(0.00002) == "0.00002"
     assert read_number("1 000", int, "x") == 1000
+
+
+def test_a_word_that_is_gone_gives_way_to_one_that_is_here() -> None:
+    import gradio as gr
+
+    here = ["mlx", "trl"]
+    form = Form(TrainingOptions, {"engine": lambda: here})
+    with gr.Blocks(), in_language("en"):
+        form.draw("engine", "epochs")
+        widget: Any = form.widgets[0]
+        assert widget.choices == [
+            ("mlx (Apple computers)", "mlx"),
+            ("trl (every computer)", "trl"),
+        ]
+        assert form.shown({"engine": "trl"})[0].value == "trl"
+        # Uninstalled since a training with it.
+        assert form.shown({"engine": "unsloth"})[0].value == "mlx"
+        here.append("unsloth")
+        assert form.shown({"engine": "unsloth"})[0].value == "unsloth"

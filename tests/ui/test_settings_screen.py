@@ -17,7 +17,7 @@ from custom_ai.models.loading import best_device
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.settings import Settings
-from custom_ai.training.config import recommended
+from custom_ai.training.presets import recommended
 from custom_ai.ui import legal, reveal
 from custom_ai.ui.environment import write_log
 from custom_ai.ui.routes import settings as routes

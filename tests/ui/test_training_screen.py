@@ -3,10 +3,15 @@
 import pytest
 
 from custom_ai import demo
+from custom_ai.files import LineLog
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
-from custom_ai.runs import requests, runner
+from custom_ai.runs import requests, runner, training_check
+from custom_ai.runs import run as runs
 from custom_ai.runs.run import all_runs, find
+from custom_ai.training import engine
+from custom_ai.training.config import TrainingOptions
+from custom_ai.training.measure import Measured
 from tests.ui.conftest import OpenPage
 
 
@@ -83,3 +88,72 @@ def test_a_check_before_the_start_measures_a_step_and_marks_what_is_learnt(
     page.get_by_text("One sample; what is learnt is marked").click()
     assert page.locator(".ca-preview mark").inner_text().strip()
     assert all(run.task != "train" for run in all_runs(project))
+
+
+def test_one_chooses_among_the_engines_that_work_here(
+    open_page: OpenPage, project: Project
+) -> None:
+    page = open_page("en", project.slug, "training")
+    page.get_by_text("More settings").first.click()
+    field = page.get_by_role("listbox", name="Engine").or_(page.get_by_label("Engine").first)
+    field.first.click()
+    offered = page.get_by_role("option").all_inner_texts()
+    assert len(offered) == len(engine.usable()) and any("trl" in words for words in offered)
+    assert not any("unsloth" in words for words in offered) or "unsloth" in engine.usable()
+    for name in set(engine.names()) - set(engine.usable()):
+        reason = engine.find(name).unavailable()
+        assert reason
+        page.get_by_text(reason).first.wait_for()
+
+
+def test_what_needs_less_memory_is_put_into_the_form_by_a_button(
+    open_page: OpenPage, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No memory was enough for a step.
+    found = Measured(
+        samples=12,
+        validation=0,
+        longest=40,
+        cut=[],
+        dropped=[],
+        few=[],
+        preview=[("Wo?", False)],
+        steps=3,
+    )
+    monkeypatch.setattr(training_check, "measure", lambda *_: found)
+    page = open_page("en", project.slug, "training")
+    page.get_by_role("button", name="Check first").click()
+    offer = page.locator("#offer-batch_size")
+    offer.wait_for()
+    assert offer.inner_text() == "Batch size: 2, Gradient accumulation: 2"
+    offer.click()
+    page.get_by_text("Taken into the form: Batch size: 2, Gradient accumulation: 2").wait_for()
+    assert not offer.is_visible()
+    assert page.get_by_label("number input for Batch size").input_value() == "2"
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Cancel").first.wait_for()
+    asked = [run.request()["options"] for run in all_runs(project) if run.task == "train"][-1]
+    assert (asked["batch_size"], asked["gradient_accumulation"]) == (2, 2)
+
+
+def test_ticked_trainings_stand_side_by_side_with_the_best_of_each_measure(
+    open_page: OpenPage, project: Project
+) -> None:
+    for rate, losses in ((1e-4, [3.0, 2.0]), (5e-4, [3.0, 1.0])):
+        options = TrainingOptions(learning_rate=rate).model_dump()
+        run = runs.create(project, "train", options, {"samples": "abc", "base_model": "starter"})
+        with LineLog(run.events, durable=False) as log:
+            for step, loss in enumerate(losses, start=1):
+                metric = {"kind": "metric", "step": step, "steps": 2, "loss": loss}
+                log.append({**metric, "tokens_per_second": 100.0 * loss})
+        run.set_state("finished")
+    page = open_page("en", project.slug, "training")
+    table = page.locator("#compare-best")
+    row = table.get_by_role("row", name="Learning rate")
+    row.wait_for()
+    assert row.get_by_role("cell").all_inner_texts()[1:] == ["0.0001", "0.0005"]
+    best = table.get_by_role("row", name="Last loss").locator("td", has_text="Best")
+    assert best.inner_text().startswith("1")
+    assert page.locator("#compare-chart path.trend").count() == 2
+    page.locator("[data-compare]").first.uncheck()
+    row.wait_for(state="detached")

@@ -89,7 +89,7 @@ def _compare(args: argparse.Namespace) -> Outcome:
     rows = [[t("runs.field_state"), *(t(f"runs.state_{one.state}") for one in found.trainings)]]
     for name in found.trainings[0].settings if found.trainings else []:
         rows.append([flag(name), *(str(one.settings[name]) for one in found.trainings)])
-    for name in ("eval_loss", "loss", "tokens_per_second", "seconds"):
+    for name in comparison.MEASURES:
         cells = [_measure(one, name, found.best.get(name)) for one in found.trainings]
         rows.append([t(f"runs.measure_{name}"), *cells])
     text = table(rows, header) if found.trainings else t("runs.empty")

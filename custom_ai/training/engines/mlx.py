@@ -41,6 +41,10 @@ class MlxEngine:
             return t("training.mlx_only_apple")
         return t("training.packages_missing", names=", ".join(missing)) if missing else None
 
+    def no_4bit(self) -> str | None:
+        """None: MLX itself keeps weights in 4 bits."""
+        return None
+
     def train(self, job: Job, step: Step) -> Result:
         """See `Engine.train`."""
         step.log("training.loading", model=job.model.name)

@@ -31,6 +31,7 @@ from custom_ai.training.engine import Job, Result
 _ANSWER_TOKENS = 40
 
 _NEEDED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+_4BIT = "bitsandbytes"
 
 
 class TrlEngine:
@@ -42,6 +43,10 @@ class TrlEngine:
         """None, or the Python packages that are missing."""
         missing = [name for name in _NEEDED if find_spec(name) is None]
         return t("training.packages_missing", names=", ".join(missing)) if missing else None
+
+    def no_4bit(self) -> str | None:
+        """None, or the package that is missing; people install it themselves."""
+        return None if find_spec(_4BIT) else t("training.packages_missing", names=_4BIT)
 
     def train(self, job: Job, step: Step) -> Result:
         """See `Engine.train`."""

@@ -41,6 +41,10 @@ class UnslothEngine:
             return t("training.unsloth_not_here")
         return engine_install.missing(self.name)
 
+    def no_4bit(self) -> str | None:
+        """None: what it takes is part of its environment."""
+        return None
+
     def train(self, job: Job, step: Step) -> Result:
         """See `Engine.train`."""
         step.log("training.loading", model=job.model.name)

@@ -24,8 +24,8 @@ from custom_ai.providers.ollama_list import InstalledModel
 from custom_ai.runs import requests, runner
 from custom_ai.runs.run import all_runs
 from custom_ai.settings import home
-from custom_ai.training.config import TrainingOptions, recommended
 from custom_ai.training.estimate import Outlook, look_ahead
+from custom_ai.training.presets import suited
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import render
 
@@ -142,7 +142,7 @@ def _choice(model: TrainableModel, project: Project, machine: Hardware) -> Choic
     facts = look_up(model)
     outlook = None
     if facts.shape:
-        usual = TrainingOptions.parse(recommended(model, _USUAL_SAMPLES))
+        usual = suited(model, _USUAL_SAMPLES, machine)
         outlook = look_ahead(facts.shape, usual, machine)
     config = project.config
     return Choice(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from custom_ai.datasets.derive import current_samples
@@ -79,26 +79,37 @@ def history(project: Here) -> str:
 def curves(number: int, project: Here, after: int = 0) -> dict[str, Any]:
     """The measured points of a training: [step, value] each, from byte `after` of its events on.
 
-    `number` 0 is the newest training. After a kill, steps that were repeated come twice: the last
-    one counts.
+    `number` 0 is the newest training. A step that is repeated after a kill may come twice, with
+    another `after`: the last one counts.
     """
-    found = [run for run in runs.all_runs(project) if run.task == "train"]
+    found = comparison.trainings(project)
     run = next((r for r in reversed(found) if number in (0, r.number)), None)
     if run is None:
-        return {"run": None, "offset": 0, "loss": [], "eval_loss": [], "learning_rate": []}
-    events, offset = run.read_events(after)
-    points: dict[str, list[tuple[int, float]]] = {"loss": [], "eval_loss": [], "learning_rate": []}
-    for event in events:
-        for name, series in points.items():
-            if event.get("kind") == "metric" and name in event:
-                series.append((event["step"], event[name]))
+        return {"run": None, "offset": 0, "loss": [], "eval_loss": []}
+    points, offset = comparison.read_curves(run, after)
     return {"run": run.number, "offset": offset, **points}
+
+
+@router.get("/compare")
+def compare(project: Here, ticked: Annotated[list[int] | None, Query()] = None) -> str:
+    """What the ticked trainings differ in, and which of them was best at what."""
+    if not ticked:
+        return ""
+    found = comparison.compare(project, sorted(ticked))
+    names = found.trainings[0].settings
+    return render(
+        "training_compare",
+        trainings=found.trainings,
+        settings=[(name, _label(name)) for name in names],
+        measures=comparison.MEASURES,
+        best=found.best,
+    )
 
 
 @router.get("/answers")
 def answers(project: Here) -> str:
     """How the newest training answered its fixed questions after each epoch."""
-    found = [run for run in runs.all_runs(project) if run.task == "train"]
+    found = comparison.trainings(project)
     asked: dict[str, tuple[str, dict[int, str]]] = {}
     for event in found[-1].read_events()[0] if found else []:
         if event.get("kind") == "answer":
@@ -125,7 +136,7 @@ def show(name: str, project: Here) -> None:
 
 
 def _rows(project: Project) -> list[Row]:
-    found = [run for run in runs.all_runs(project) if run.task == "train"]
+    found = comparison.trainings(project)
     stands = {run.number: standing(run) for run in found}
     losses = [s.best_eval_loss for s in stands.values() if s.best_eval_loss is not None]
     best = min(losses) if len(losses) > 1 else None
@@ -153,10 +164,16 @@ def _differences(before: Run, now: Run) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name in comparison.differing_settings(both):
         if name == "samples":
-            found.append((t("ui_training.samples"), t("ui_training.other_samples")))
+            found.append((_label(name), t("ui_training.other_samples")))
         elif name in TrainingOptions.model_fields:
-            found.append((TrainingOptions.label(name), both[1][name]))
+            found.append((_label(name), both[1][name]))
     return found
+
+
+def _label(setting: str) -> str:
+    if setting in TrainingOptions.model_fields:
+        return TrainingOptions.label(setting)
+    return t("ui_training.samples" if setting == "samples" else "projects.label.base_model")
 
 
 def _models(project: Project) -> list[Model]:

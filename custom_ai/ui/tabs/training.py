@@ -1,10 +1,12 @@
 """Training & export: settings, how it goes, what came of it, the finished model."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
+from custom_ai import hardware
 from custom_ai.datasets.derive import current_samples
 from custom_ai.errors import UserError
 from custom_ai.export import exporter as exporters
@@ -14,7 +16,9 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import requests, runner, training_check
 from custom_ai.runs.run import all_runs
 from custom_ai.texts import t
-from custom_ai.training.config import PRESETS, TrainingOptions, preset
+from custom_ai.training import engine
+from custom_ai.training.config import TrainingOptions
+from custom_ai.training.presets import PRESETS, suited
 from custom_ai.ui import outlook
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import render
@@ -22,6 +26,9 @@ from custom_ai.ui.screen import Screen, fragment, html
 
 # A step takes seconds to minutes: the page says at once that somebody is at it.
 _BUSY = "() => { document.querySelector('[data-checking]').hidden = false; }"
+
+# What plan B may offer; each has its button, named by the first option that it changes.
+_OFFERS = ("batch_size", "gradient_checkpointing", "load_in_4bit", "max_length")
 
 _FIRST = ("learning_rate", "epochs", "batch_size", "lora_rank", "lora_alpha")
 # The outlook changes with these: they decide how long a training takes, and how much memory.
@@ -57,35 +64,49 @@ def _draw_training(screen: Screen) -> None:
     html(render("heading", title=t("ui_training.title"), about=t("ui_training.about")))
     fragment("/api/training/ready", "samples runs config")
     words = [(t(f"ui_training.preset_{name}"), name) for name in PRESETS]
-    presets = gr.Radio(words, value="balanced", label=t("ui_training.preset"))
-    form = Form(TrainingOptions)
+    presets = gr.Radio(
+        words, value="balanced", label=t("ui_training.preset"), info=t("ui_training.preset_about")
+    )
+    form = Form(TrainingOptions, {"engine": engine.usable})
     form.draw(*_FIRST)
     with gr.Accordion(t("ui_training.more"), open=False):
-        form.draw(*(name for name in TrainingOptions.model_fields if name not in _FIRST))
+        drawn = (*_FIRST, "engine")
+        form.draw(*(name for name in TrainingOptions.model_fields if name not in drawn), "engine")
         fragment("/api/engines/list", "runs")
         fragment("/api/runs/card/engine", "runs tick-engine", "ca-card-of-run")
     place = html("")
-    found = html(render("training_check", check=None, error=None, offers=[], at=0))
+    found = html(_checked())
+    offers = [gr.Button(visible=False, size="sm", elem_id=f"offer-{kind}") for kind in _OFFERS]
     with gr.Row(elem_classes="ca-actions"):
         start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
         look = gr.Button(t("ui_training.check"), elem_id="check-training")
 
     def fill(project: Project, name: str) -> list[Any]:
-        return form.shown(preset(name, named(project.config.base_model), _count(project)))
+        return form.shown(_suited(project, name))
 
     def look_ahead(project: Project, *given: Any) -> str:
         options = TrainingOptions.parse(form.values(given))
         return render("training_outlook", outlook=outlook.look_ahead(project, options))
 
-    def check(project: Project, *given: Any) -> str:
-        done, error, offers = None, None, []
+    def check(project: Project, *given: Any) -> list[Any]:
         try:
             wished = requests.training(project, form.values(given))
             done = training_check.check(project, TrainingOptions.parse(wished))
-            offers = [[(TrainingOptions.label(n), v) for n, v in o.items()] for o in done.offers]
-        except UserError as found:
-            error = found
-        return render("training_check", check=done, error=error, offers=offers, at=time.time())
+        except UserError as error:
+            return [_checked(error=error), *_offered([])]
+        return [_checked(check=done), *_offered(done.offers)]
+
+    def take(kind: str) -> Callable[..., list[Any]]:
+        def change(project: Project, *given: Any) -> list[Any]:
+            """What was offered, to what the form says now."""
+            values = form.values(given)
+            for offer in training_check.offers(TrainingOptions.parse(values)):
+                if kind in offer:
+                    values |= offer
+                    return [*form.shown(values), _checked(taken=_in_words(offer)), *_offered([])]
+            return [*form.shown(values), _checked(), *_offered([])]
+
+        return change
 
     def begin(project: Project, *given: Any) -> None:
         runner.start(project, "train", requests.training(project, form.values(given)))
@@ -97,14 +118,36 @@ def _draw_training(screen: Screen) -> None:
             screen.on_change(widget, look_ahead, form.widgets, [place])
     screen.on(start.click, begin, form.widgets, validator=form.check)
     look.click(None, js=_BUSY, api_visibility="private")
-    screen.on(look.click, check, form.widgets, [found], validator=form.check)
+    screen.on(look.click, check, form.widgets, [found, *offers], validator=form.check)
+    for kind, button in zip(_OFFERS, offers, strict=True):
+        screen.on(button.click, take(kind), form.widgets, [*form.widgets, found, *offers])
+
+
+def _checked(
+    check: training_check.Check | None = None, error: UserError | None = None, taken: str = ""
+) -> str:
+    """What the check found, why there is none, or which offer was taken."""
+    return render("training_check", check=check, error=error, taken=taken, at=time.time())
+
+
+def _offered(offers: list[dict[str, Any]]) -> list[gr.Button]:
+    """The buttons of what needs less memory: those of the offers, with their words."""
+    words = {next(iter(offer)): _in_words(offer) for offer in offers}
+    return [gr.Button(words.get(kind, ""), visible=kind in words) for kind in _OFFERS]
+
+
+def _in_words(offer: dict[str, Any]) -> str:
+    """For example "Batch size: 2, Gradient accumulation: 2"."""
+    return ", ".join(
+        TrainingOptions.label(name) if value is True else f"{TrainingOptions.label(name)}: {value}"
+        for name, value in offer.items()
+    )
 
 
 def _as_before(form: Form) -> Any:
     def values(project: Project) -> list[Any]:
         """What was asked for last; before the first training, what is recommended."""
-        model = named(project.config.base_model)
-        options = preset("balanced", model, _count(project))
+        options = _suited(project)
         for run in all_runs(project):
             if run.task == "train":
                 options = run.request()["options"]
@@ -114,8 +157,11 @@ def _as_before(form: Form) -> Any:
     return values
 
 
-def _count(project: Project) -> int:
-    return len(read_lines(current_samples(project))[0])
+def _suited(project: Project, preset: str = "balanced") -> dict[str, Any]:
+    count = len(read_lines(current_samples(project))[0])
+    machine = hardware.detect(project.folder)
+    model = named(project.config.base_model)
+    return suited(model, count, machine, preset=preset).model_dump()
 
 
 def _draw_export(screen: Screen) -> None:
