@@ -16,9 +16,9 @@ Without --files: the PDFs of Debian's documentation that are installed. Prints o
 for each file and contestant pages per CPU second for the text alone and up to stored chunks; word
 F1 against pdftotext, which keeps page headers (ours are removed; word_f1_with_headers is ours with
 them); among neighbouring chunks of one text the share that overlaps by 45 to 55 tokens; the share
-of chunks whose offsets are right; peak memory in MB. And the ratios, ours over theirs. Ours reads
-in a process of its own, which starts once for all files that are added together: `cold` counts
-that start, 0.2 s, for this one file.
+of chunks whose offsets are right; peak memory of the process in MB. And the ratios, ours over
+theirs. Ours reads in a process of its own, which starts once for all files that are added together:
+`cold` counts that start, 0.2 s, for this one file.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from itertools import islice
 
 import regex
 
-from custom_ai.documents.tokens import LINE_END, Tokens, blocks
+from custom_ai.documents.tokens import LAST_SEAM, SEAM, Tokens, blocks
 from custom_ai.errors import UserError
 
 # How many tokens the overlap may fall short of M so that it begins with a whole word.
@@ -31,7 +31,7 @@ _LOOK_BACK = 512
 # How many tokens are looked up at once.
 _AHEAD = 4096
 # Characters; the tokens of shorter texts are counted as fast.
-_WORTH_CUTTING = 500
+_WORTH_CUTTING = 60
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,18 @@ class _Cutter:
     def _count(self, start: int, end: int) -> int:
         """How many tokens text[start:end] has by itself.
 
-        Between two line ends they are those it has inside the text, where the tokenizer allows."""
+        Between its first and its last seam they are those it has inside the text, where the
+        tokenizer allows: only what stands before and behind these has to be looked at again."""
+        text = self.text
         if self._apart and end - start > _WORTH_CUTTING:
-            line = LINE_END.search(self.text, start + 1, end - 1)
-            last = self.text.rfind("\n", start, end - 1) if line else -1
-            while line and last > line.start() and not LINE_END.match(self.text, last):
-                last = self.text.rfind("\n", start, last)
-            if line and line.end() < last + 1 and not self._edge_between(line.end(), last + 1):
-                inner = self._tokens_up_to(last + 1) - self._tokens_up_to(line.end())
-                outer = self.text[start : line.end()], self.text[last + 1 : end]
-                return inner + sum(map(self.tokens.count, outer))
-        return self.tokens.count(self.text[start:end])
+            first = SEAM.search(text, start + 1, end)
+            last = LAST_SEAM.search(text, start + 1, end) if first else None
+            if first and last:
+                begin, rest = first.start(), last.start()
+                if begin < rest and not self._edge_between(begin, rest):
+                    inner = self._tokens_up_to(rest) - self._tokens_up_to(begin)
+                    return inner + sum(map(self.tokens.count, (text[start:begin], text[rest:end])))
+        return self.tokens.count(text[start:end])
 
     def _tokens_up_to(self, offset: int) -> int:
         self._reach(offset + 1)
@@ -195,7 +196,7 @@ class _Cutter:
         while number not in tried:
             tried.add(number)
             start = self._whole_character(self.bounds[number], chunk.start)
-            count = self.tokens.count(self.text[start : chunk.end])
+            count = self._count(start, chunk.end)
             distance = abs(count - self.overlap)
             if distance < best_distance and count <= self.overlap + SLACK:
                 best, best_distance = start, distance
@@ -205,7 +206,7 @@ class _Cutter:
     def _fits(self, start: int, chunk: Chunk) -> bool:
         if not chunk.start < start < chunk.end:
             return False
-        count = self.tokens.count(self.text[start : chunk.end])
+        count = self._count(start, chunk.end)
         return self.overlap - SLACK <= count <= self.overlap
 
     def _after_spaces(self, offset: int, limit: int) -> int:
@@ -243,10 +244,10 @@ class _Cutter:
 
 
 def _unsafe_edges(text: str) -> Iterator[int]:
-    """Where the text was cut for the tokenizer at other places than LINE_END: around them the
-    tokens are not those of an uncut text."""
+    """Where the text was cut for the tokenizer at other places than a seam: around them the tokens
+    are not those of an uncut text."""
     edge = 0
     for block in blocks(text):
         edge += len(block)
-        if edge < len(text) and not LINE_END.match(text, edge - 1):
+        if edge < len(text) and not SEAM.match(text, edge):
             yield edge

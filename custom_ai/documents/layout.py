@@ -29,7 +29,6 @@ _UNCLEAN = re.compile(
     "[\x00\x01\x03-\x08\x0b-\x1f\x7f-\xa0\ufb00-\ufb06\uf06e\uf0a7\uf0b7\uf0d8]|[ .]\\.[ .]"
 )
 _COMPOUND = re.compile(r"\w+(?:-\w+)*")
-_LAST_PART = re.compile(r"\w+(?:-\w+)*$")
 _FIRST_PART = re.compile(r"\w+")
 _LONGEST_WORD = 80
 _PIECE = 1 << 18
@@ -187,9 +186,10 @@ def _without_hyphens(marked: Flow) -> Flow:
 
 def _halves(text: str, mark: re.Match[str]) -> tuple[str, str]:
     """What stands before and after a mark, as far as it could belong to one word."""
-    before = _LAST_PART.search(text, max(0, mark.start() - _LONGEST_WORD), mark.start())
+    backwards = text[max(0, mark.start() - _LONGEST_WORD) : mark.start()][::-1]
+    before = _COMPOUND.match(backwards)
     after = _FIRST_PART.match(text, mark.end())
-    return before[0] if before else "", after[0] if after else ""
+    return before[0][::-1] if before else "", after[0] if after else ""
 
 
 def _whole(before: str, after: str) -> tuple[str, str]:
@@ -206,7 +206,8 @@ def _known(text: str, words: set[str]) -> set[str]:
         # A piece at a time: all words of a thick book would fill the memory.
         end = text.find("\n", start + _PIECE)
         end = len(text) if end < 0 else end
-        found |= words.intersection(_COMPOUND.findall(text[start:end].casefold()))
+        different = set(text[start:end].casefold().split())
+        found |= words.intersection(_COMPOUND.findall(" ".join(different)))
         start = end
     return found
 

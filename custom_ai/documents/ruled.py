@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class _Rule(NamedTuple):
     end: float
 
 
+_BEGIN = attrgetter("begin")
+
 # Chinese and Japanese have no spaces; where one stands, a line ended.
 _BETWEEN_WIDE = re.compile(
     "(?<=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]) (?=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])"
@@ -81,15 +84,15 @@ def _merged(rules: Iterable[_Rule]) -> list[_Rule]:
             rows.append([rule])
     found = []
     for row in rows:
-        row.sort(key=lambda rule: rule.begin)
-        last = row[0]
+        row.sort(key=_BEGIN)
+        at, begin, end = row[0]
         for rule in row[1:]:
-            if rule.begin <= last.end + _TOUCH:
-                last = last._replace(end=max(last.end, rule.end))
-            else:
-                found.append(last)
-                last = rule
-        found.append(last)
+            if rule.begin > end + _TOUCH:
+                found.append(_Rule(at, begin, end))
+                at, begin, end = rule
+            elif rule.end > end:
+                end = rule.end
+        found.append(_Rule(at, begin, end))
     return found
 
 
@@ -107,19 +110,17 @@ def _connected(
             number = group[number]
         return number
 
-    for n, row in enumerate(level):
-        for m, column in enumerate(upright, len(level)):
-            if _within(column.at, row) and _within(row.at, column):
+    columns = [(m, *column) for m, column in enumerate(upright, len(level))]
+    for n, (y, begin, end) in enumerate(level):
+        left, right = begin - _TOUCH, end + _TOUCH
+        for m, x, bottom, top in columns:
+            if left <= x <= right and bottom - _TOUCH <= y <= top + _TOUCH:
                 group[head(m)] = head(n)
     parts: dict[int, tuple[list[_Rule], list[_Rule]]] = {}
     for number, rule in enumerate([*level, *upright]):
         part = parts.setdefault(head(number), ([], []))
         part[number >= len(level)].append(rule)
     return [(rows, columns) for rows, columns in parts.values() if len(rows) > 1 and columns]
-
-
-def _within(at: float, rule: _Rule) -> bool:
-    return rule.begin - _TOUCH <= at <= rule.end + _TOUCH
 
 
 class _Grid:
@@ -146,11 +147,13 @@ class _Grid:
         if not (2 <= columns <= _MOST_COLUMNS and 2 <= rows <= _MOST_ROWS):
             return None
         group = {(row, column): (row, column) for row in range(rows) for column in range(columns)}
+        members = {cell: [cell] for cell in group}
 
         def join(one: tuple[int, int], other: tuple[int, int]) -> None:
             new, old = group[one], group[other]
             if new != old:
-                group.update({cell: new for cell, of in group.items() if of == old})
+                group.update(dict.fromkeys(members[old], new))
+                members[new] += members.pop(old)
 
         upright_at = [_near(upright, x) for x in xs]
         level_at = [_near(level, y) for y in ys]
@@ -201,6 +204,9 @@ def _rectangles(
         members.setdefault(of, []).append(cell)
     found = []
     for cells in members.values():
+        if len(cells) == 1:
+            found.append(cells[0] * 2)
+            continue
         rows, columns = [row for row, _ in cells], [column for _, column in cells]
         height, width = max(rows) - min(rows) + 1, max(columns) - min(columns) + 1
         if len(cells) != height * width:

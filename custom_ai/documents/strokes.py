@@ -26,12 +26,13 @@ def of(page: "pypdfium2.PdfPage") -> list[ruled.Box]:
     paths = [o for n in range(count) if kind_of(o := get(handle, n)) == path]
     if not 1 <= len(paths) <= _MOST_PATHS:
         return []
-    edges = tuple(ctypes.c_float() for _ in range(4))
+    edges = x, y, right, top = tuple(ctypes.c_float() for _ in range(4))
+    bounds_of, length_of = pdfium.FPDFPageObj_GetBounds, pdfium.FPDFPath_CountSegments
     found: list[ruled.Box] = []
     for path in paths:
-        pdfium.FPDFPageObj_GetBounds(path, *edges)
-        whole = ruled.Box(*(edge.value for edge in edges))
-        segments = pdfium.FPDFPath_CountSegments(path)
+        bounds_of(path, *edges)
+        whole = ruled.Box(x.value, y.value, right.value, top.value)
+        segments = length_of(path)
         thickness = min(whole.right - whole.left, whole.top - whole.bottom)
         if thickness <= (_THICK if segments == 2 else _THIN):
             found.append(_middle(whole))

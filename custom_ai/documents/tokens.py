@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 # Longest piece handed to the tokenizer at once: 64 KB of UTF-8 at most, for memory's sake.
 BLOCK_CHARACTERS = 16_384
 
-# A single line end between two lines that are not indented. Nothing around it that any program
-# could take for white space.
+# Where a text may be cut: behind a single line end and before a single space, where nothing on both
+# sides could be taken for white space by any program.
 _INK = r"[\p{L}\p{N}\p{P}\p{S}]"
-LINE_END = regex.compile(rf"(?<={_INK})\n(?={_INK})")
+_SEAM = rf"(?<={_INK}\n)(?={_INK})|(?<={_INK})(?= {_INK})"
+SEAM, LAST_SEAM = regex.compile(_SEAM), regex.compile(_SEAM, regex.REVERSE)
 # How Llama 3, Qwen 2 and their like divide a text before they look for tokens. As GPT-2's pattern,
-# they take a LINE_END by itself or as the end of a piece, whatever stands around it, and look back
-# at nothing.
+# they take such a line end by itself or as the end of a piece and such a space by itself or as the
+# beginning of one, whatever stands around it, and look back at nothing.
 _LETTERS_AND_MARKS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -48,7 +49,7 @@ class Tokens:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.identity = identity
-        self._apart = _cuts_at_line_ends(tokenizer)
+        self._apart = _cuts_at_seams(tokenizer)
         self._composes = tokenizer.normalizer is not None
         self._added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
 
@@ -110,7 +111,7 @@ class Tokens:
         return lengths, begun
 
     def is_apart(self, text: str) -> bool:
-        """Whether this text has the same tokens when it is cut at LINE_END, so that what is counted
+        """Whether this text has the same tokens when it is cut at a SEAM, so that what is counted
         piece by piece is the count of the whole. False where that is not sure."""
         return (
             self._apart
@@ -139,9 +140,9 @@ def load(tokenizer_file: Path = STARTER, name: str = "starter") -> Tokens:
     return Tokens(tokenizer, identity_of(data, name))
 
 
-def _cuts_at_line_ends(tokenizer: "tokenizers.Tokenizer") -> bool:
-    """Whether a tokenizer is of a kind that never puts a LINE_END and what follows it into one
-    token: byte-level BPE of the usual patterns."""
+def _cuts_at_seams(tokenizer: "tokenizers.Tokenizer") -> bool:
+    """Whether a tokenizer is of a kind that never puts both sides of a SEAM into one token:
+    byte-level BPE of the usual patterns."""
     model = tokenizer.model
     if type(model).__name__ != "BPE" or model.dropout:
         return False

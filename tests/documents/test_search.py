@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from custom_ai.documents import library
 from custom_ai.documents.hits import Hit
 from custom_ai.documents.search import search
+from custom_ai.documents.stores.sqlite import words
 from custom_ai.projects import database
 from custom_ai.projects.project import Project
 from custom_ai.step import Step
@@ -194,6 +195,25 @@ def test_removed_and_replaced_documents_leave_no_words(
         db.execute("INSERT INTO words_fts (words_fts, rank) VALUES ('integrity-check', 1)")
         db.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
     assert words == {term for term in terms if len(term) > 2}
+
+
+def test_the_words_of_a_thick_book_are_learnt_a_part_at_a_time(
+    a_project: Project,
+    step: Step,
+    tokenizer_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "_MOST_PIECES", 5)
+    path = tmp_path / "book.txt"
+    path.write_text(
+        "\n\n".join(f"Kapitel {n}: Häuser-Nr{n}, größer (als alle)." for n in range(500))
+    )
+    assert library.add(a_project, [path], step, tokenizer_file, "tiny").chunks > 3
+    with database.connect(a_project.database) as db:
+        learnt = {row[0] for row in db.execute("SELECT word FROM words")}
+        known = {row[0] for row in db.execute("SELECT term FROM documents_terms")}
+    assert learnt == {word for word in known if len(word) > 2 and not word.isdecimal()}
 
 
 def test_a_renamed_file_is_found_by_its_new_name_only(

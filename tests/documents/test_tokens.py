@@ -78,7 +78,21 @@ LINES = st.lists(
     st.one_of(
         st.text(max_size=20),
         st.sampled_from(
-            ["\n", "\r\n", "\n\n", " \n", "\n ", "x\ny", ".\n(", "\u0301\n", "don't\n's"]
+            [
+                *("\n", "\r\n", "\n\n", " \n", "\n ", "x\ny", ".\n(", "\u0301\n", "don't\n's"),
+                *(
+                    " ",
+                    "  ",
+                    " \r",
+                    "a b",
+                    "7 8 x",
+                    ". (",
+                    " \u0301",
+                    "don't 's",
+                    " \u00a0x",
+                    "x y\nz",
+                ),
+            ]
         ),
     ),
     max_size=30,
@@ -86,7 +100,7 @@ LINES = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_bytes_of_known_patterns_are_apart_at_line_ends(
+def test_only_bytes_of_known_patterns_are_apart_at_seams(
     tokenizer_files: dict[str, Path], kind: str
 ) -> None:
     counter = tokens.load(tokenizer_files[kind], kind)
@@ -131,13 +145,13 @@ def test_a_tokenizer_that_is_a_little_different_is_counted_in_one_go(
 @pytest.mark.parametrize("kind", ["bpe", "qwen", "llama", "smol"])
 @given(text=LINES)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-def test_cut_at_line_ends_a_text_has_the_same_tokens(
+def test_cut_at_its_seams_a_text_has_the_same_tokens(
     tokenizer_files: dict[str, Path], kind: str, text: str
 ) -> None:
     counter = tokens.load(tokenizer_files[kind], kind)
     if not counter.is_apart(text):
         return
-    cuts = [0, *(m.end() for m in tokens.LINE_END.finditer(text)), len(text)]
+    cuts = [0, *(m.end() for m in tokens.SEAM.finditer(text)), len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(cuts)]
     assert sum(map(counter.count, pieces)) == counter.count(text)
 

@@ -45,10 +45,9 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
 
     recognised: list[int] = []
     unread: list[int] = []
+    bookmarks: list[outline.Bookmark] = []
     try:
-        pages = list(_pages(path, on_page, recognised, unread))
-        with pypdfium2.PdfDocument(path) as document:
-            bookmarks = list(_bookmarks(document))
+        pages = list(_pages(path, on_page, recognised, unread, bookmarks))
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise UserError("documents.password", name=path.name) from error
@@ -85,9 +84,13 @@ def _check_for_text(
 
 
 def _pages(
-    path: Path, on_page: OnPage, recognised: list[int], unread: list[int]
+    path: Path,
+    on_page: OnPage,
+    recognised: list[int],
+    unread: list[int],
+    bookmarks: list[outline.Bookmark],
 ) -> Iterator[list[layout.Line]]:
-    """The lines of each page. Notes the numbers of those that are pictures."""
+    """The lines of each page. Notes the numbers of those that are pictures, and the bookmarks."""
     import pypdfium2
 
     done, total = 0, 1
@@ -106,7 +109,9 @@ def _pages(
                 page.close()
                 yield lines
                 on_page(number + 1, total)
-        done += _PAGES_AT_ONCE
+            done += _PAGES_AT_ONCE
+            if done >= total:
+                bookmarks += _bookmarks(document)
 
 
 def _is_picture(page: "pypdfium2.PdfPage") -> bool:

@@ -32,12 +32,12 @@ _CUT = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS temp.cut_terms USING fts5vocab ('temp', 'cut', 'row')",
     "INSERT INTO temp.cut (cut) VALUES ('delete-all')",
 )
-_FILL = """
-    INSERT INTO temp.cut (rowid, text)
-        SELECT id, chunk_text || ' ' || filename || ' ' || coalesce(headings, '')
-        FROM documents_indexed
-        WHERE id IN (SELECT id FROM documents WHERE source_id = ?)
+_TEXTS = """
+    SELECT chunk_text, filename, headings FROM documents_indexed
+    WHERE id IN (SELECT id FROM documents WHERE source_id = ?)
 """
+# So many different ones are kept at once; all of a thick book would fill the memory.
+_MOST_PIECES = 50_000
 _ADD = """
     INSERT OR IGNORE INTO words (word)
         SELECT term FROM temp.cut_terms WHERE length(term) > 2 AND term GLOB '*[^0-9]*'
@@ -124,4 +124,15 @@ def _cut(db: sqlite3.Connection, sources: Iterable[int]) -> None:
     for statement in _CUT:
         db.execute(statement)
     for source in sources:
-        db.execute(_FILL, (source,))
+        # White space ends a word in every index: what stands between need be cut only once.
+        pieces: set[str] = set()
+        for row in db.execute(_TEXTS, (source,)):
+            pieces.update(*(text.split() for text in row if text))
+            if len(pieces) > _MOST_PIECES:
+                _cut_pieces(db, pieces)
+                pieces.clear()
+        _cut_pieces(db, pieces)
+
+
+def _cut_pieces(db: sqlite3.Connection, pieces: Iterable[str]) -> None:
+    db.execute("INSERT INTO temp.cut (text) VALUES (?)", (" ".join(pieces),))
