@@ -82,7 +82,7 @@ def _fitted(
     must be the same one, or it would not be continued.
     """
     device = machine.device
-    room = _OF_A_CARD * device.memory if device.memory else _OF_THE_COMPUTER * machine.ram
+    room = (_OF_A_CARD if device.memory else _OF_THE_COMPUTER) * machine.most_memory
     can_4bit = engine.find(options.engine).no_4bit() is None
     while estimate.memory_needed(shape, options, device.kind) > room:
         rungs = [rung for rung in plan_b.gentle(options, can_4bit) if not fixed & rung.keys()]

@@ -1,5 +1,6 @@
 """Presets, fitted to the model, the samples and the machine."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ def test_what_people_chose_stays_as_it_is() -> None:
 def test_the_memory_that_is_free_by_chance_changes_nothing() -> None:
     """Or the same command would not continue the training it began."""
     assert suited(LARGE, 400, computer(16, free=1)) == suited(LARGE, 400, computer(16, free=15))
+
+
+@pytest.mark.usefixtures("four_bit")
+def test_a_memory_limit_in_the_settings_counts_as_all_there_is() -> None:
+    limited = replace(computer(64), ram_limit=16 * GB)
+    assert suited(LARGE, 400, limited) == suited(LARGE, 400, computer(16))
+    assert suited(LARGE, 400, limited) != suited(LARGE, 400, computer(64))
 
 
 def test_samples_are_never_longer_than_the_model_can_read() -> None:
