@@ -100,14 +100,14 @@ async def ours(url: str, count: int, rounds: int) -> list[float]:
     async with aiohttp.ClientSession(cookie_jar=jar) as client:
         await wait_until_ready(client, url, root)
         async with client.get(f"{root}/en/config") as answer:
-            function, choice = find_preset(await answer.json())
+            function, given = find_preset(await answer.json())
         beats = [asyncio.create_task(pulse(client, root, slug)) for slug in slugs]
 
         def act(slug: str) -> Act:
             session = Session(client, f"{root}/en", f"?project={slug}", function)
 
             async def do() -> None:
-                shown = await session.act([choice])
+                shown = await session.act(given)
                 assert len(shown) == FIELDS, shown
 
             return do
@@ -142,14 +142,16 @@ async def pulse(client: aiohttp.ClientSession, root: str, slug: str) -> None:
         await asyncio.sleep(1)
 
 
-def find_preset(config: dict[str, Any]) -> tuple[int, str]:
-    """The function that fills the training form, and a value of the widget that calls it."""
+def find_preset(config: dict[str, Any]) -> tuple[int, list[Any]]:
+    """The function that fills the training form, and what its inputs say."""
+    values = {c["id"]: c["props"].get("value") for c in config["components"]}
     for component in config["components"]:
         choices = [pair[1] for pair in component["props"].get("choices") or []]
         if choices[:1] == ["quick"]:
             for function in config["dependencies"]:
                 if [component["id"], "input"] in [list(t) for t in function["targets"]]:
-                    return int(function["id"]), "quick"
+                    given = [values[number] for number in function["inputs"]]
+                    return int(function["id"]), given
     raise AssertionError("no preset on the page")
 
 

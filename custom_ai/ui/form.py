@@ -47,7 +47,15 @@ class Form:
 
     def shown(self, values: dict[str, Any]) -> list[Any]:
         """What the widgets are to show for these values; the default where there is none."""
-        return [self._shown(name, values.get(name)) for name in self.fields]
+        return [_shown(self.options, name, values.get(name)) for name in self.fields]
+
+    def renewed(self, values: dict[str, Any]) -> list[Any]:
+        """The same, and what is offered at the moment: it may have come or gone since the page was
+        made. A widget that is made anew costs as much as showing twenty values."""
+        return [
+            self._renewed(name, value) if name in self._offered else value
+            for name, value in zip(self.fields, self.shown(values), strict=True)
+        ]
 
     def check(self, *given: Any) -> list[Any]:
         """A validator for Gradio: each wrong widget gets its message beside it."""
@@ -60,14 +68,10 @@ class Form:
         words = offer() if offer else choices(self.options.model_fields[name])
         return [(_word(self.options, name, word), word) for word in words]
 
-    def _shown(self, name: str, value: Any) -> Any:
-        shown = _shown(self.options, name, value)
-        if name not in self._offered:
-            return shown
-        # What was there when the page was made may have come or gone since.
+    def _renewed(self, name: str, value: Any) -> Component:
         named = self._named(name)
         words = [word for _, word in named]
-        return gr.Dropdown(named, value=shown if shown in words else next(iter(words), None))
+        return gr.Dropdown(named, value=value if value in words else next(iter(words), None))
 
     def _wrong(self, name: str, value: Any) -> str:
         try:

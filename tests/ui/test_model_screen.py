@@ -120,7 +120,7 @@ def test_documents_cut_for_another_model_are_counted(
     text = tmp_path / "a.txt"
     text.write_text("The amber lantern is kept in the tower. " * 20)
     library.add(project, [text], Step(tmp_path, print, lambda: None))
-    note = "1 documents were cut"
+    note = "cut with the tokens of another model: 1."
     assert note not in ask.get("/api/model/chosen").text
     choose(ask, str(make_model(tmp_path / "model")))
     assert note in ask.get("/api/model/chosen").text

@@ -81,8 +81,10 @@ def _draw_training(screen: Screen) -> None:
         start = gr.Button(t("ui_training.start"), variant="primary", elem_id="start-training")
         look = gr.Button(t("ui_training.check"), elem_id="check-training")
 
-    def fill(project: Project, name: str) -> list[Any]:
-        return form.shown(_suited(project, name))
+    engine_widget = form.widgets[form.fields.index("engine")]
+
+    def fill(project: Project, name: str, chosen: str) -> list[Any]:
+        return form.shown(_suited(project, name, engine=chosen))
 
     def look_ahead(project: Project, *given: Any) -> str:
         options = TrainingOptions.parse(form.values(given))
@@ -112,7 +114,7 @@ def _draw_training(screen: Screen) -> None:
         runner.start(project, "train", requests.training(project, form.values(given)))
 
     screen.on_load(_as_before(form), [*form.widgets, place])
-    screen.on(presets.input, fill, [presets], form.widgets)
+    screen.on(presets.input, fill, [presets, engine_widget], form.widgets)
     for name, widget in zip(form.fields, form.widgets, strict=True):
         if name in _WEIGHTY:
             screen.on_change(widget, look_ahead, form.widgets, [place])
@@ -152,16 +154,16 @@ def _as_before(form: Form) -> Any:
             if run.task == "train":
                 options = run.request()["options"]
         looked = outlook.look_ahead(project, TrainingOptions.parse(options))
-        return [*form.shown(options), render("training_outlook", outlook=looked)]
+        return [*form.renewed(options), render("training_outlook", outlook=looked)]
 
     return values
 
 
-def _suited(project: Project, preset: str = "balanced") -> dict[str, Any]:
+def _suited(project: Project, preset: str = "balanced", **wished: Any) -> dict[str, Any]:
     count = len(read_lines(current_samples(project))[0])
     machine = hardware.detect(project.folder)
     model = named(project.config.base_model)
-    return suited(model, count, machine, preset=preset).model_dump()
+    return suited(model, count, machine, wished, preset).model_dump()
 
 
 def _draw_export(screen: Screen) -> None:
