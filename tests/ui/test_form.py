@@ -83,8 +83,10 @@ def test_a_word_that_is_gone_gives_way_to_one_that_is_here() -> None:
             ("mlx (Apple computers)", "mlx"),
             ("trl (every computer)", "trl"),
         ]
-        assert form.shown({"engine": "trl"})[0].value == "trl"
+        assert form.shown({"engine": "trl"})[0] == "trl"
+        assert form.renewed({"engine": "trl"})[0].value == "trl"
+        assert form.renewed({"engine": "trl", "epochs": 7})[1] == 7
         # Uninstalled since a training with it.
-        assert form.shown({"engine": "unsloth"})[0].value == "mlx"
+        assert form.renewed({"engine": "unsloth"})[0].value == "mlx"
         here.append("unsloth")
-        assert form.shown({"engine": "unsloth"})[0].value == "unsloth"
+        assert form.renewed({"engine": "unsloth"})[0].value == "unsloth"
