@@ -21,7 +21,7 @@ class Samples:
     """The samples of a training: their lengths, and which of them are amiss.
 
     longest: tokens of the longest. rows: of an epoch, what the trainer puts into batches.
-    row: tokens of such a row on average, what fills up its batch included.
+    row: tokens of such a row on average, what fills up its batch included. steps: of all epochs.
     """
 
     def __init__(self, model: TrainableModel, path: Path, options: TrainingOptions) -> None:
@@ -41,6 +41,7 @@ class Samples:
         rows = self._rows()
         self.rows = len(rows)
         self.row = filled(rows, options.batch_size) / self.rows
+        self.steps = -(-self.rows // options.effective_batch) * options.epochs
 
     def as_json(self) -> Json:
         """The part of `Measured` that the samples decide."""
@@ -52,7 +53,7 @@ class Samples:
             "dropped": self._dropped,
             "few": self._few,
             "preview": self._preview,
-            "steps": -(-self.rows // self._options.effective_batch) * self._options.epochs,
+            "steps": self.steps,
         }
 
     def hardest(self, options: TrainingOptions, steps: int) -> list[TrainingSample]:

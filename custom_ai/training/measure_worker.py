@@ -71,7 +71,7 @@ def measure(model: TrainableModel, samples: Samples, asked: TrainingOptions) -> 
         watch, _, _ = _train(model, train, shown, options)
         row = statistics.median(watch.took["step"][1:]) / options.effective_batch
     extent = Extent(
-        steps=-(-samples.rows // asked.effective_batch) * asked.epochs,
+        steps=samples.steps,
         epochs=asked.epochs,
         rows=samples.rows,
         questions=asked.fixed_questions,
