@@ -97,9 +97,17 @@ class Course:
         if self._step.should_stop() == "cancel":
             raise Stopped("cancel")
 
-    def on_log(self, state: Any, logs: dict[str, float]) -> None:
-        """Report what the trainer logged; raises UserError when the training has blown up."""
-        now = time.monotonic()
+    def on_log(
+        self, state: Any, logs: dict[str, float], told: tuple[float, memory.Used] | None = None
+    ) -> None:
+        """Report what the trainer logged; raises UserError when the training has blown up.
+
+        told: seconds of work so far, all sessions together, and memory that it takes, where another
+        process trains: what is heard of it here comes later, and several steps at once.
+        """
+        now, used = time.monotonic(), memory.used()
+        if told:
+            now, used = self._begun + told[0] - self._seconds_before, told[1]
         seconds = self._seconds_before + now - self._begun
         state.log_history[-1]["seconds"] = seconds
         if "eval_loss" in logs:
@@ -117,7 +125,8 @@ class Course:
                 "tokens": tokens,
                 "tokens_per_second": (tokens - self._tokens) / max(1e-6, now - self._last_log),
                 "seconds": seconds,
-                "memory": memory.in_use(),
+                "memory": used.now,
+                "peak_memory": used.peak,
                 "eta": pace * (state.max_steps - state.global_step),
             }
             self._report_metric(state, metric)

@@ -85,9 +85,11 @@ def install(name: str, agreed: bool, step: Step) -> dict[str, Any]:
     log.write_bytes(b"")
     try:
         step.progress(0, total, "package", name="Python")
-        _run([sys.executable, "-m", "venv", str(target)], log, step)
+        # Our pip serves: a system's Python often comes without what puts one into an environment.
+        _run([sys.executable, "-m", "venv", "--without-pip", str(target)], log, step)
         _lend(target)
-        pip = [str(_python(name)), "-m", "pip", "install", "--no-input", "--no-deps"]
+        pip = [sys.executable, "-m", "pip", "--python", str(_python(name)), "install"]
+        pip += ["--no-input", "--no-deps"]
         for number, package in enumerate(about["packages"], start=1):
             step.progress(number, total, "package", name=package)
             _run([*pip, "--only-binary", ":all:", package], log, step)

@@ -17,10 +17,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
+
 from custom_ai import child
 from custom_ai.errors import Stopped, UserError
 from custom_ai.files import read_lines, sync_folder, write_json
 from custom_ai.step import Step
+from custom_ai.training import memory
 from custom_ai.training.course import Course
 
 Event = dict[str, Any]
@@ -33,13 +36,15 @@ _LAST_WORDS = 300
 class EngineProcess:
     """One session of the program on a job folder; a context manager that ends it."""
 
-    def __init__(self, command: Sequence[str], folder: Path, step: Step) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, step: Step, on_card: bool) -> None:
+        """on_card: whether it may compute on a graphics card; if not, it sees none."""
         self.folder = folder
         self.log = folder / "log.txt"
         self._step = step
         self._offset = 0
         self._wished: str | None = None
         self._begun = False
+        self._theirs = memory.Used(0, 0)
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [*command, str(folder)],
@@ -48,7 +53,7 @@ class EngineProcess:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env=_environment(),
+                env=_environment(on_card),
                 **child.detached(),
             )
 
@@ -89,7 +94,19 @@ class EngineProcess:
             raise Stopped(self._wished or "pause")
         elif event["kind"] == "error":
             raise self._failed(event["error"], event["reason"])
+        elif event["kind"] == "log":
+            return {**event, "used": self._used(memory.Used(**event["card"]))}
         return event
+
+    def _used(self, card: memory.Used) -> memory.Used:
+        """Of the card, where it computes on one; else of the computer by both processes."""
+        if card.peak:
+            return card
+        # One that has ended since takes nothing any more.
+        with contextlib.suppress(psutil.Error):
+            self._theirs = memory.used(self._process.pid)
+        ours = memory.used()
+        return memory.Used(*(mine + its for mine, its in zip(ours, self._theirs, strict=True)))
 
     def _pass_on_wishes(self) -> None:
         wish = self._step.should_stop()
@@ -118,8 +135,10 @@ class EngineProcess:
         return UserError("training.engine_failed", reason=text[-_LAST_WORDS:] or code, log=self.log)
 
 
-def _environment() -> dict[str, str]:
+def _environment(on_card: bool) -> dict[str, str]:
     """Ours, without keys, without our packages, and with nobody on the network told about it."""
+    # One process drives one card.
+    card = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if on_card else ""
     dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     kept = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and k not in dropped}
     quiet = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "UNSLOTH_DISABLE_STATISTICS")
@@ -129,6 +148,7 @@ def _environment() -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUTF8": "1",
         "PYTHONNOUSERSITE": "1",
+        "CUDA_VISIBLE_DEVICES": card,
     }
 
 
@@ -164,7 +184,7 @@ class Follower:
             course.on_train_begin(self.state)
         elif event["kind"] == "log":
             self.state.log_history.append(event["logs"])
-            course.on_log(self.state, event["logs"])
+            course.on_log(self.state, event["logs"], (event["logs"]["seconds"], event["used"]))
             if "eval_loss" in event["logs"]:
                 # The program ends by itself where no more is to be had; the course says so.
                 course.on_evaluate(self.state, SimpleNamespace())

@@ -55,7 +55,7 @@ def measure(model: TrainableModel, samples: Samples, asked: TrainingOptions) -> 
     shown = shown[: options.batch_size]
     train = samples.hardest(options, _HARDEST)
     watch, plan, seen = _train(model, train, shown, options, since=_begin())
-    bytes_ = max(memory.peak(), seen)
+    bytes_ = max(memory.used().peak, seen)
     if plan:
         options = plan_b.changed(options, plan)
         if "batch_size" in plan:
@@ -115,7 +115,7 @@ def _train(
     def report(event: Event) -> None:
         nonlocal seen
         watch.hear(event)
-        seen = max(seen, event.get("memory", 0))
+        seen = max(seen, event.get("peak_memory", 0))
 
     with tempfile.TemporaryDirectory(prefix="custom-ai-measure-") as place:
         folder = Path(place)

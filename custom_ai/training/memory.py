@@ -2,31 +2,41 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 
-def in_use() -> int:
-    """Bytes at this moment."""
-    if torch := _cuda():
-        return int(torch.cuda.memory_reserved())
-    return int(psutil.Process().memory_info().rss)
+class Used(NamedTuple):
+    """Bytes: at this moment, and at the highest point since the process (on a card: the training)
+    began."""
+
+    now: int
+    peak: int
 
 
-def peak() -> int:
-    """Bytes at the highest point since this process (on a card: the training) began."""
-    if torch := _cuda():
-        return int(torch.cuda.max_memory_reserved())
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
+def used(pid: int | None = None) -> Used:
+    """What this process takes; where it computes on a card, what it takes of that.
+
+    pid: another process, whose memory of the computer is meant. Raises psutil.Error when it ended.
+    """
+    if pid is None and (torch := _cuda()):
+        return Used(int(torch.cuda.memory_reserved()), int(torch.cuda.max_memory_reserved()))
+    process = psutil.Process(pid)
+    # Unlike getrusage's figure, this one begins anew with the program.
+    status = Path(f"/proc/{process.pid}/status")
+    now = process.memory_info()
     if sys.platform == "linux":
-        # Unlike getrusage's figure, this one begins anew with the program.
-        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+        lines = status.read_text("utf-8").splitlines()
+        highest = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+        if not highest:
+            raise psutil.NoSuchProcess(process.pid)
+        return Used(int(now.rss), highest[0])
+    if sys.platform == "win32":
+        return Used(int(now.rss), int(now.peak_wset))
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Used(int(now.rss), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _cuda() -> Any:

@@ -137,8 +137,8 @@ class Keeper:
         if not self.folder.pause_is_wished():
             return
         if self._saved_step != state.global_step and self._before_step:
-            self._before_step[0].put_back()
-            state.num_input_tokens_seen = self._before_step[1]
+            before, state.num_input_tokens_seen = self._before_step
+            before.put_back()
             self.save()
         raise Stop
 
@@ -149,7 +149,10 @@ class Keeper:
     def log(self, state: Any, logs: dict[str, Any]) -> None:
         state.log_history[-1]["seconds"] = self._seconds_before + time.monotonic() - self._begun
         if "loss" in logs or "eval_loss" in logs:
-            self.folder.tell("log", state=_as_json(state), logs=state.log_history[-1])
+            import torch
+
+            card = {"now": torch.cuda.memory_reserved(), "peak": torch.cuda.max_memory_reserved()}
+            self.folder.tell("log", state=_as_json(state), logs=state.log_history[-1], card=card)
 
     def evaluated(self, state: Any, control: Any) -> None:
         control.should_training_stop |= self._is_over(state)
@@ -180,9 +183,8 @@ class Keeper:
         return bool(stuck or state.global_step >= state.max_steps)
 
     def _ends_epoch(self, state: Any) -> bool:
-        return bool(
-            state.global_step % (state.max_steps // self._arguments["num_train_epochs"]) == 0
-        )
+        steps: int = state.max_steps // self._arguments["num_train_epochs"]
+        return bool(state.global_step % steps == 0)
 
     def _save_is_due(self, state: Any) -> bool:
         steps, minutes = self.folder.job["save_steps"], self.folder.job["save_minutes"]
@@ -309,8 +311,7 @@ def _kind_of(error: BaseException) -> str:
 
 def _end_with_parent() -> None:
     def wait() -> None:
-        while os.read(0, 4096):
-            pass
+        sys.stdin.read()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

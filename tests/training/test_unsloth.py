@@ -20,7 +20,7 @@ from custom_ai.errors import Stopped, UserError
 from custom_ai.files import read_json, write_json
 from custom_ai.settings import home
 from custom_ai.step import Event, Step
-from custom_ai.training import engine_install, unsloth_worker
+from custom_ai.training import engine_install, engine_process, memory, unsloth_worker
 from custom_ai.training.engine import find
 from tests.processes import is_at_work
 
@@ -81,6 +81,47 @@ def test_a_training_leaves_nothing_of_the_exchange(stand_in: None, recording: An
     assert result.steps == 8
     assert not (recording.folder / "unsloth").exists()
     assert programs() == []
+
+
+def test_the_memory_of_both_processes_is_told(stand_in: None, recording: Any) -> None:
+    recording.train(engine="unsloth")
+    ours = memory.used()
+    for event in recording.of("metric"):
+        if "loss" in event:
+            assert event["memory"] <= event["peak_memory"] < 2 * ours.peak
+    # The program has numpy and safetensors loaded by then.
+    assert recording.of("metric")[-2]["peak_memory"] > ours.peak + 10_000_000
+
+
+def test_the_memory_of_a_card_is_told_by_the_program(
+    stand_in: None, recording: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_CARD", "2000000000,3000000000")
+    recording.train(engine="unsloth")
+    metrics = [event for event in recording.of("metric") if "loss" in event]
+    assert {event["memory"] for event in metrics} == {2_000_000_000}
+    assert {event["peak_memory"] for event in metrics} == {3_000_000_000}
+
+
+def test_the_pace_is_that_of_the_program(stand_in: None, recording: Any) -> None:
+    recording.train(engine="unsloth")
+    metrics = [event for event in recording.of("metric") if "loss" in event]
+    # Its clock says a tenth of a second for each step, however many of them are heard at once.
+    before = 0
+    for event in metrics:
+        assert event["tokens_per_second"] == pytest.approx((event["tokens"] - before) / 0.1)
+        before = event["tokens"]
+        assert event["seconds"] == pytest.approx(event["step"] / 10)
+
+
+def test_with_the_processor_chosen_the_program_sees_no_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert engine_process._environment(on_card=False)["CUDA_VISIBLE_DEVICES"] == ""
+    assert engine_process._environment(on_card=True)["CUDA_VISIBLE_DEVICES"] == "1"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert engine_process._environment(on_card=True)["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 def test_it_pauses_and_goes_on_where_it_was(

@@ -83,7 +83,8 @@ def _train(job: Job, step: Step, model: Path, device: str, threads: int) -> Resu
     wanted = _job(job, model, device, evaluate=bool(rows["validation"]))
     prepare(folder, {**wanted, "threads": threads, "resume": start and str(start)}, rows)
     step.stop_if_asked()
-    with EngineProcess(engine_install.command(UnslothEngine.name), folder, step) as process:
+    command = engine_install.command(UnslothEngine.name)
+    with EngineProcess(command, folder, step, on_card=device == "cuda") as process:
         for event in process.events():
             if event["kind"] == "begin":
                 count = len(rows["train"])
