@@ -11,6 +11,7 @@ from custom_ai.datasets.collection import Judged, collect
 from custom_ai.datasets.coverage import coverage
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.leakage import leakage
+from custom_ai.datasets.opinions import CHECK
 from custom_ai.datasets.rules import Rules, change_rules
 from custom_ai.datasets.sample import Status
 from custom_ai.projects import project as projects
@@ -36,7 +37,18 @@ def reasons(judged: Judged) -> str:
     by_hand = [t("cli.by_hand")] if sample.decided else []
     edited = [t("cli.edited")] if sample.edited else []
     found = [f"{name}: {found}" for name, found in sample.checks.items()]
-    return ", ".join([*by_hand, *edited, *found])
+    return ", ".join([*by_hand, *edited, *found, *_opinion(judged)])
+
+
+def _opinion(judged: Judged) -> list[str]:
+    """What a judge said, where its objection does not stand among the checks already."""
+    said = judged.opinion
+    if said is None or CHECK in judged.sample.checks:
+        return []
+    scores = "/".join(map(str, said.scores))
+    return [
+        t("cli.opinion_stale" if said.stale else "cli.opinion", model=said.model, scores=scores)
+    ]
 
 
 def _check(args: argparse.Namespace) -> Outcome:

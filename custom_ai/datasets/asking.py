@@ -46,10 +46,21 @@ class GivenUp(Exception):
 
 
 class Asker:
-    """Asks one model. `requests` counts what went out."""
+    """Asks one model. `requests` counts what went out.
 
-    def __init__(self, session: Session, pace: Pace, budget: Budget, patience: Patience) -> None:
+    read: raises BadOutput for a text that is no usable answer; it gets the text and the count.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        pace: Pace,
+        budget: Budget,
+        patience: Patience,
+        read: Callable[[str, int], object] = parse_pairs,
+    ) -> None:
         self.requests = 0
+        self._read = read
         self._session = session
         self._pace = pace
         self._budget = budget
@@ -121,7 +132,7 @@ class Asker:
             # A repaired half answer would teach half sentences.
             raise BadOutput("cut off", reply.usage)
         try:
-            parse_pairs(reply.text, count)
+            self._read(reply.text, count)
         except BadOutput as error:
             raise BadOutput(str(error), reply.usage) from error
         return reply

@@ -1,10 +1,9 @@
 """How answers are asked for, noted in the journal before the first one: options and prompts."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
-from custom_ai.datasets.journal import Journal
-from custom_ai.datasets.prompts import Prompts
+from custom_ai.datasets.journal import Journal, Type
 from custom_ai.options import Options
 from custom_ai.providers.provider import Price
 
@@ -20,20 +19,33 @@ _NOT_NOTED = {
 }
 
 
+class Words(Protocol):
+    """The words that a model is asked with."""
+
+    def version(self, language: str) -> str:
+        """A checksum of those for documents in this language."""
+        ...
+
+    def templates(self, language: str) -> dict[str, str]:
+        """The templates they are made of, by name."""
+        ...
+
+
 def note(
     journal: Journal,
     provider: str,
     model: str,
     options: Options,
-    chosen: Prompts,
+    chosen: Words,
     languages: Iterable[str],
     price: Price | None = None,
+    type_: Type = "begin",
 ) -> None:
     """Write what the answers of this model are asked with from here on, once for each prompt.
 
     price: what the provider says the model costs; None where it does not say.
     """
-    known = list(journal.contents.of("begin"))
+    known = list(journal.contents.of(type_))
     for version, language in sorted({chosen.version(each): each for each in languages}.items()):
         said: dict[str, Any] = {
             "provider": provider,
@@ -44,4 +56,4 @@ def note(
             "price": None if price is None else {k: str(v) for k, v in vars(price).items()},
         }
         if not any(said.items() <= record.items() for record in known):
-            journal.append("begin", **said)
+            journal.append(type_, **said)

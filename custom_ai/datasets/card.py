@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_ai import __version__, files
+from custom_ai.datasets.card_judge import judging
 from custom_ai.datasets.card_text import as_markdown
 from custom_ai.datasets.collection import Collection, Judged
 from custom_ai.datasets.journal import Reading, Record
@@ -62,6 +63,7 @@ def make(
         "documents": len({s.source_sha256 for s in exported if s.source_sha256}),
         "sources": [told.source(name, judged) for name in sorted(names)],
         "filters": _filters(told, names, judged, len(exported)),
+        "judge": judging(project.journal, judged, collection.rules.judge_least),
         "leakage": leakage(exported).as_json(),
         "prompts": {begin["prompt_version"]: begin["prompts"] for begin in begins},
         "licence": {"documents": "unknown", "models": _licence(told, names)},

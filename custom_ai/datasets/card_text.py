@@ -12,6 +12,13 @@ _FILTERS = (
     "asked_for", "written", "rejected_by_checks", "quarantined_by_checks", "accepted_by_checks",
     "edited_by_people", "accepted_by_people", "rejected_by_people", "accepted", "exported",
 )  # fmt: skip
+_JUDGED = (
+    "threshold", "judged", "passed", "doubted", "accepted_despite", "stale", "not_judged",
+)  # fmt: skip
+_JUDGE = (
+    "provider", "model", "answered_by", "first", "last", "requests", "unusable", "given_up",
+    "prompt_tokens", "completion_tokens", "cost_usd",
+)  # fmt: skip
 _SOURCE = (
     "provider", "model", "answered_by", "samples", "first", "last", "requests", "unusable",
     "given_up", "prompt_tokens", "completion_tokens", "cost_usd", "prices_usd", "prompt_versions",
@@ -52,10 +59,13 @@ def as_markdown(card: Json) -> str:
         for options in source.get("options", []):
             lines += [*_code(json.dumps(options, ensure_ascii=False, sort_keys=True)), ""]
     lines += [f"## {t('datasets.card.filters')}", "", *_table(*_filters(card["filters"]))]
+    lines += _judging(card["judge"])
     lines += [f"## {t('datasets.card.leakage')}", "", *_leakage(card["leakage"]), ""]
-    if card["prompts"]:
+    judges = (card["judge"] or {}).get("judges", [])
+    words = card["prompts"] | {v: p for judge in judges for v, p in judge["prompts"].items()}
+    if words:
         lines += [f"## {t('datasets.card.prompts')}", ""]
-    for version, prompts in card["prompts"].items():
+    for version, prompts in words.items():
         lines += [f"### {version}", ""]
         for name, text in prompts.items():
             lines += [f"**{_plain(name)}**", "", *_code(text), ""]
@@ -68,6 +78,18 @@ def _filters(filters: Json) -> Iterable[tuple[str, Any]]:
         for reason, count in filters.get(f"{name.partition('_')[0]}_because", {}).items():
             if name.endswith("_by_checks"):
                 yield f"– {_reason(reason)}", count
+
+
+def _judging(found: Json | None) -> Iterable[str]:
+    """Who judged the samples, and what became of them; nothing where nobody did."""
+    if found is None:
+        return
+    yield from [f"## {t('datasets.card.judge')}", ""]
+    yield from [t("datasets.card.judge_about", least=found["threshold"]), ""]
+    yield from _table(*((_label(name), found[name]) for name in _JUDGED))
+    for judge in found["judges"]:
+        rows = [(_label(name), _value(judge[name])) for name in _JUDGE if judge[name]]
+        yield from [f"### {_plain(judge['provider'])} {_plain(judge['model'])}", "", *_table(*rows)]
 
 
 def _leakage(found: Json) -> Iterable[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from custom_ai.datasets import checks, grounding, injection
 from custom_ai.datasets.doubles import Doubles
 from custom_ai.datasets.journal import Contents, Mark, Reading, Record
+from custom_ai.datasets.opinions import Opinion, Opinions
 from custom_ai.datasets.refrains import Refrains
 from custom_ai.datasets.rules import Rules, rules_of
 from custom_ai.datasets.sample import Sample, Status, sample_from
@@ -39,6 +40,7 @@ class Judged:
     checked: what the checks say of the words as they stand.
     passage: where in its source's text the passage begins and ends that it was made of.
     first: the sample as it came, before anybody changed it; None while nobody did.
+    opinion: what a judge said of it, where one was asked.
     """
 
     sample: Sample
@@ -46,6 +48,7 @@ class Judged:
     checked: Status
     passage: tuple[int, int] | None = None
     first: "Judged | None" = None
+    opinion: Opinion | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -96,12 +99,13 @@ class Collection:
 
     Answers about documents that are no longer in the project are left out until they are back.
     mark: how far the journal was taken in. documents: the stamp of the documents it was judged by.
-    rules: how strictly it was judged.
+    rules: how strictly it was judged. opinions: the verdicts of other models about its samples.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self.samples: list[Judged] = []
+        self.opinions = Opinions(self.rules.judge_least)
         self.mark = Mark()
         self.documents = ""
         self._followed = 0
@@ -124,6 +128,8 @@ class Collection:
         """
         if record["type"] == "review":
             return self._review(record, sources)
+        if record["type"] == "verdict":
+            return self._hear(record)
         judged = []
         if record["type"] == "answer":
             judged = self._judge_answer(record, sources)
@@ -179,6 +185,11 @@ class Collection:
             return []
         return [self._put(place, _reviewed(self.samples[place], record, sources, self.rules))]
 
+    def _hear(self, record: Record) -> list[Judged]:
+        """Take in what a judge says; of samples whose document is gone, nothing."""
+        found = (self._places.get(id_) for id_ in self.opinions.learn(record))
+        return [self._put(place, self.samples[place]) for place in found if place is not None]
+
     def _listen(self, judged: Judged) -> None:
         """Set samples aside whose answers turn out to share a refrain."""
         sample = judged.sample
@@ -191,6 +202,7 @@ class Collection:
             self._put(place, _objected(self.samples[place], "refrain", shown, "quarantined"))
 
     def _put(self, place: int, now: Judged) -> Judged:
+        now = self.opinions.apply(now)
         before, self.samples[place] = self.samples[place], now
         self._tally(before)[before.status] -= 1
         self._tally(now)[now.status] += 1

@@ -17,6 +17,7 @@ from custom_ai.datasets.plan import Question, make_plan
 from custom_ai.datasets.request import TOKENS_AROUND, TOKENS_PER_PAIR
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
+from custom_ai.options import Options
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import (
     Account,
@@ -92,7 +93,9 @@ def estimate(project: Project, provider_name: str, options: GenerateOptions) -> 
         raise UserError("datasets.nothing_to_ask")
     accepted = collection.counts(provider_name, options.model)["accepted"]
     missing = max(0, options.count - accepted)
-    info, account = asyncio.run(_ask(provider, options)) if missing else (None, None)
+    info, account = (
+        asyncio.run(terms_of(provider, options, options.model)) if missing else (None, None)
+    )
     by_day = options.model.endswith(":free")
     price = info.price if info else (Price() if provider.local else None)
     size = options.pairs_per_request
@@ -110,17 +113,17 @@ def estimate(project: Project, provider_name: str, options: GenerateOptions) -> 
     return Estimate(missing, requests, *tokens, price, cost, by_day, account)
 
 
-async def _ask(
-    provider: Provider, options: GenerateOptions
+async def terms_of(
+    provider: Provider, options: Options, name: str
 ) -> tuple[ModelInfo | None, Account | None]:
     """The model's entry in the provider's list, and the account where there is a key."""
     given = provider_options(provider, options)
     found = await provider.models(given)
-    info = next((model for model in found if model.name == options.model), None)
+    info = next((model for model in found if model.name == name), None)
     return info, await provider.account(given) if provider.needs_key else None
 
 
-def provider_options(provider: Provider, options: GenerateOptions) -> ProviderOptions:
+def provider_options(provider: Provider, options: Options) -> ProviderOptions:
     """Those of the options that are for the provider."""
     shared = provider.options.model_fields.keys() & type(options).model_fields
     return provider.options.parse(options.model_dump(include=set(shared)))

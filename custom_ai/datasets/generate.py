@@ -1,17 +1,16 @@
 """Ask a model for samples about a project's documents, until there are enough or no more to get."""
 
 import asyncio
-from decimal import Decimal
 
-from custom_ai import files
 from custom_ai.datasets import prompts
 from custom_ai.datasets.collection import Collection, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.generation import Generated, Generation
-from custom_ai.datasets.journal import Contents, Journal
+from custom_ai.datasets.journal import Journal
 from custom_ai.datasets.plan import make_plan
 from custom_ai.datasets.rules import rules_of
+from custom_ai.datasets.spent import spent_by_this_run
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
@@ -43,7 +42,7 @@ def generate(
         collection, sources = Collection(rules_of(project)), Sources(store)
         collection.documents = documents_stamp(store)
         collection.follow(journal.contents, sources)
-        spent = _spent_by_this_run(journal.contents, step)
+        spent = spent_by_this_run(journal.contents, step, "answer", "attempt")
         words = prompts.of(project)
         generation = Generation(provider, options, step, journal, collection, sources, spent, words)
         try:
@@ -52,18 +51,3 @@ def generate(
             journal.contents.catch_up()
             collection.follow(journal.contents, sources)
             write_samples(project, collection)
-
-
-def _spent_by_this_run(contents: Contents, step: Step) -> Decimal:
-    """Dollars a run that goes on spent before it was interrupted; 0 for one that begins.
-
-    The journal knows what was paid in all; the run's folder, what that was when the run began.
-    """
-    paid = sum(
-        (Decimal(r["usage"]["cost"]) for r in contents.records if "usage" in r), start=Decimal(0)
-    )
-    path = step.folder / "paid_before.json"
-    if not path.exists():
-        files.write_json(path, str(paid))
-    before = files.read_json(path)
-    return max(Decimal(0), paid - Decimal(before))

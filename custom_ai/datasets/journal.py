@@ -23,12 +23,15 @@ Record = dict[str, Any]
 # answer: a finished job, with the model's words;  given_up: a job that found no usable answer
 # attempt: an answer nobody can use, noted for what it cost
 # begin: how answers are asked for from here on: the options and the prompts, by their version
+# judge, verdict, judge_attempt, judge_given_up: the same of a model that scores samples; a verdict
+#   names them by their ids and speaks of the words that they had
 # imported: a sample from elsewhere, which counts when import_done names its batch
 # review: what a person says about the sample with the id `sample`: `instruction`, `output` and
 #   `status` where they have something to say, null for "as it was before anybody spoke"
 Type = Literal[
-    "split", "begin", "answer", "given_up", "attempt", "imported", "import_done", "review"
-]
+    "split", "begin", "answer", "given_up", "attempt", "imported", "import_done", "review",
+    "judge", "verdict", "judge_attempt", "judge_given_up",
+]  # fmt: skip
 
 # These have an id and count once; a later review of the same sample counts, too.
 _FINAL = ("answer", "given_up", "imported")

@@ -19,12 +19,17 @@ from custom_ai.projects.project import Project
 from custom_ai.providers.provider import Message
 
 LANGUAGES = ("de", "en")
+# Who writes samples is asked with the first two, who judges them with the others.
 PARTS = ("system", "user")
-NAMES = tuple(f"{language}.{part}" for language in LANGUAGES for part in PARTS)
+JUDGE_PARTS = ("judge_system", "judge_user")
+NAMES = tuple(f"{language}.{part}" for language in LANGUAGES for part in (*PARTS, *JUDGE_PARTS))
 
 # What may stand in a template, in the order in which it is explained.
 VARIABLES = ("chunk", "count", "language", "topic", "document", "earlier", "fence")
-NEEDED = {"user": ("chunk",), "system": ()}
+JUDGE_VARIABLES = ("chunk", "samples", "count", "language", "topic", "document", "fence")
+NEEDED = {
+    "user": ("chunk",), "system": (), "judge_user": ("chunk", "samples"), "judge_system": (),
+}  # fmt: skip
 MAX_CHARACTERS = 20_000
 
 # The last questions suffice to steer a model away from them.
@@ -65,24 +70,27 @@ class Prompts:
 
     def version(self, language: str) -> str:
         """A short checksum of all words a chunk in this language is asked about with."""
-        of = _language(language)
-        words = [*(self.template(f"{of}.{part}") for part in PARTS), _shipped(f"{of}.earlier")]
+        return self.checksum(language, PARTS, _shipped(f"{language_of(language)}.earlier"))
+
+    def checksum(self, language: str, parts: Sequence[str], *more: str) -> str:
+        """A short checksum of these templates and of what comes with them."""
+        words = [*self.templates(language, parts).values(), *more]
         return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
 
-    def templates(self, language: str) -> dict[str, str]:
+    def templates(self, language: str, parts: Sequence[str] = PARTS) -> dict[str, str]:
         """The templates a chunk in this language is asked about with, by their names."""
-        of = _language(language)
-        return {f"{of}.{part}": self.template(f"{of}.{part}") for part in PARTS}
+        of = language_of(language)
+        return {f"{of}.{part}": self.template(f"{of}.{part}") for part in parts}
 
     def messages(self, chunk: Chunk, count: int, earlier: Sequence[str]) -> tuple[Message, ...]:
         """Ask for `count` pairs about a chunk; `earlier` are the questions it already has."""
-        of = _language(chunk.language)
-        fence = _fence(chunk.text)
+        of = language_of(chunk.language)
+        fence = fence_of(chunk.text)
         questions = "\n".join(f"- {question}" for question in earlier[-MAX_EARLIER:])
         values = {
             "chunk": f"{fence}\n{chunk.text.strip()}\n{fence}",
             "count": str(count),
-            "language": _LANGUAGES.get(chunk.language, _LANGUAGES[""]),
+            "language": language_name(chunk.language),
             "topic": " › ".join(chunk.heading_path) or chunk.filename.rpartition(".")[0],
             "document": chunk.filename,
             "earlier": fill(_shipped(f"{of}.earlier"), {"questions": questions}) if earlier else "",
@@ -112,9 +120,9 @@ def default(name: str) -> str:
 def problem(name: str, text: str) -> UserError | None:
     """What is wrong with a template; None for a good one."""
     used = set(_VARIABLE.findall(text))
-    if unknown := sorted(used - set(VARIABLES)):
+    if unknown := sorted(used - set(variables(name))):
         return UserError(
-            "datasets.unknown_variable", found=_shown(unknown), known=_shown(VARIABLES)
+            "datasets.unknown_variable", found=_shown(unknown), known=_shown(variables(name))
         )
     if missing := [name for name in NEEDED[name.partition(".")[2]] if name not in used]:
         return UserError("datasets.missing_variable", missing=_shown(missing))
@@ -154,15 +162,26 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), template)
 
 
-def _language(language: str) -> str:
+def variables(name: str) -> tuple[str, ...]:
+    """What may stand in the template of this name."""
+    return JUDGE_VARIABLES if name.partition(".")[2] in JUDGE_PARTS else VARIABLES
+
+
+def language_of(language: str) -> str:
+    """The language of the templates for a document in this one."""
     return "de" if language == "de" else "en"
+
+
+def language_name(language: str) -> str:
+    """What a model is told a language is called."""
+    return _LANGUAGES.get(language, _LANGUAGES[""])
 
 
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in names)
 
 
-def _fence(text: str) -> str:
+def fence_of(text: str) -> str:
     """A line that the text can't hold, so that it can't pretend to end.
 
     Half of its SHA-256 suffices: a text that holds this would have to contain a part of its own

@@ -16,14 +16,18 @@ from custom_ai.datasets import alike, checks
 from custom_ai.datasets.collection import Collection, Judged, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.journal import Reading, Record, append
+from custom_ai.datasets.opinions import BEST, Opinion
 from custom_ai.datasets.rules import rules_of
 from custom_ai.datasets.sample import Sample, Split, Status
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 
-# written: as they came. document: by file and place in it. length: the shortest first.
-Order = Literal["written", "document", "length"]
+# written: as they came. document: by file and place in it. length: the shortest first. score: the
+# judge's lowest first, those it has not seen last.
+Order = Literal["written", "document", "length", "score"]
+# With a verdict of a judge, without one, with one about earlier words; a lowest score of at most …
+OPINIONS = ("any", "none", "stale", "1", "2", "3", "4", "5")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Filter:
     document: a file name. dataset: what the samples came with (`Sample.dataset`). reason: a check
     that objected. text: words as they stand in question, answer or quote, in any case.
     reviewed: only those a person had a say in. doubles: "any" for all that are like another one,
-    group by group, or the id of a sample for those of its group.
+    group by group, or the id of a sample for those of its group. judged: one of OPINIONS.
     """
 
     status: Status | None = None
@@ -45,6 +49,7 @@ class Filter:
     text: str = ""
     reviewed: bool = False
     doubles: str = ""
+    judged: str = ""
     order: Order = "written"
     descending: bool = False
 
@@ -57,11 +62,13 @@ class Page:
     """A piece of what a filter shows.
 
     total: how many samples it shows in all. counts: how many it would show of each status.
+    scored: how many samples of the project a judge has seen.
     """
 
     total: int
     counts: Counter[Status]
     items: list[Judged]
+    scored: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,12 @@ class Review:
             self._catch_up()
             everything = self._among(filter_.doubles)
             found = [judged for judged in everything if _fits(judged, filter_)]
+            scored = sum(each.opinion is not None for each in self._collection.samples)
         counts = Counter(judged.status for judged in found)
         if filter_.status:
             found = [judged for judged in found if judged.status == filter_.status]
         found = _ordered(found, filter_)
-        return Page(len(found), counts, found[offset : offset + limit])
+        return Page(len(found), counts, found[offset : offset + limit], scored)
 
     def choices(self) -> Choices:
         """What samples came from and with, of which kind they are, and what checks objected to."""
@@ -267,8 +275,17 @@ def _fits(judged: Judged, filter_: Filter) -> bool:
         and filter_.dataset in ("", sample.dataset)
         and (not filter_.reason or filter_.reason in judged.reasons)
         and (sample.reviewed or not filter_.reviewed)
+        and (not filter_.judged or _scored(judged.opinion, filter_.judged))
         and (not filter_.text or _holds(sample, filter_.text.casefold()))
     )
+
+
+def _scored(opinion: Opinion | None, wanted: str) -> bool:
+    if opinion is None or wanted == "none":
+        return opinion is None and wanted == "none"
+    if wanted == "stale" or opinion.stale:
+        return wanted == "stale" and opinion.stale
+    return wanted == "any" or opinion.lowest <= int(wanted)
 
 
 def _holds(sample: Sample, text: str) -> bool:
@@ -282,6 +299,9 @@ def _ordered(found: list[Judged], filter_: Filter) -> list[Judged]:
         sample = judged.sample
         if filter_.order == "length":
             return (len(sample.instruction) + len(sample.output),)
+        if filter_.order == "score":
+            opinion = judged.opinion
+            return (opinion.lowest if opinion and not opinion.stale else BEST + 1,)
         return sample.filename, judged.passage or (0, 0), sample.quote_start or 0
 
     if filter_.order != "written":

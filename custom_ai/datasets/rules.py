@@ -11,7 +11,10 @@ from custom_ai.projects.project import Project
 
 
 class Rules(Options):
-    """What a sample must pass to be accepted. Shares lie between 0 (anything) and 1 (all of it)."""
+    """What a sample must pass to be accepted. Shares lie between 0 (anything) and 1 (all of it).
+
+    judge_least: the least that a judge's lowest score, of 1 to 5, must be where one was asked.
+    """
 
     texts: ClassVar[str] = "datasets"
 
@@ -23,6 +26,7 @@ class Rules(Options):
     check_names: bool = True
     check_language: bool = True
     check_injection: bool = True
+    judge_least: int = Field(default=3, ge=1, le=5)
 
 
 def rules_of(project: Project) -> Rules:

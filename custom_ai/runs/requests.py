@@ -6,6 +6,8 @@ from typing import Any
 from custom_ai import hardware
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions
+from custom_ai.datasets.judge import judging_provider
+from custom_ai.datasets.judge_options import JudgeOptions
 from custom_ai.documents.originals import portable
 from custom_ai.errors import UserError
 from custom_ai.evaluation.exam import ExamOptions
@@ -41,6 +43,12 @@ def samples(provider: str, wished: Json) -> Json:
     if reason := providers.find(provider).unavailable():
         raise UserError("datasets.provider_unavailable", name=provider, reason=reason)
     return {"provider": provider, **GenerateOptions.parse(wished).model_dump()}
+
+
+def judging(provider: str, wished: Json) -> Json:
+    """Have this provider's model score the samples; raises UserError when it can't."""
+    judging_provider(provider)
+    return {"provider": provider, **JudgeOptions.parse(wished).model_dump()}
 
 
 def conversion(source: str, name: str = "") -> Json:

@@ -10,6 +10,8 @@ from typing import Any
 from custom_ai.datasets import privacy
 from custom_ai.datasets.derive import current_samples
 from custom_ai.datasets.generate import GenerateOptions, generate
+from custom_ai.datasets.judge import judge
+from custom_ai.datasets.judge_options import JudgeOptions
 from custom_ai.datasets.sample import read_samples
 from custom_ai.documents import library, originals
 from custom_ai.documents.embed import embed
@@ -104,6 +106,13 @@ def generate_samples(project: Project, options: Json, step: Step) -> Json:
     return asdict(generate(project, provider, GenerateOptions.parse(rest), step))
 
 
+def judge_samples(project: Project, options: Json, step: Step) -> Json:
+    """options: {"provider": name, …JudgeOptions}."""
+    privacy.require(project, options)
+    rest = {name: value for name, value in options.items() if name != "provider"}
+    return asdict(judge(project, options["provider"], JudgeOptions.parse(rest), step))
+
+
 def train(project: Project, options: Json, step: Step) -> Json:
     """options: TrainingOptions. The adapter lies in the run's folder."""
     chosen = TrainingOptions.parse(options)
@@ -115,10 +124,12 @@ def train(project: Project, options: Json, step: Step) -> Json:
 
 
 def _make_room(project: Project, step: Step) -> None:
-    """The models of Ollama's that wrote the samples, or the vectors, still lie in the memory that
-    the training wants."""
+    """The models of Ollama's that wrote the samples, or judged them, or made the vectors, still
+    lie in the memory that the training wants."""
     samples = read_samples(current_samples(project))
     models = {sample.model for sample in samples if sample.provider == "ollama"}
+    asked = [run.request()["options"] for run in all_runs(project) if run.task == "judge"]
+    models |= {options["model"] for options in asked if options["provider"] == "ollama"}
     models |= {project.config.embedding_model} - {""}
     if not models or privacy.destination("ollama"):
         return
@@ -234,6 +245,7 @@ TASKS = (
     Task("documents", add_documents, _nothing),
     Task("embed", embed_documents, _nothing),
     Task("samples", generate_samples, _chunks),
+    Task("judge", judge_samples, _nothing),
     Task("train", train, _samples, device=True, defaults=lambda: TrainingOptions().model_dump()),
     Task("engine", install_engine, _nothing),
     Task("convert", convert_model, _nothing),

@@ -17,7 +17,7 @@ _counted: dict[Path, tuple[int, int]] = {}
 _TASKS = {
     "documents": ("documents", "embed"),
     "model": ("convert",),
-    "samples": ("samples",),
+    "samples": ("samples", "judge"),
     "training": ("train", "export"),
     "chat": ("evaluate",),
 }

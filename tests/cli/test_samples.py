@@ -162,7 +162,8 @@ def test_an_agreement_is_asked_for_once(say: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_prompts_are_shown_changed_and_reset(say: Any, language: str, tmp_path: Path) -> None:
     shown = say("samples", "prompts", "one", "--json").json
-    assert set(shown) == {"de.system", "de.user", "en.system", "en.user"}
+    parts = ("system", "user", "judge_system", "judge_user")
+    assert set(shown) == {f"{of}.{part}" for of in ("de", "en") for part in parts}
     assert {each["from"] for each in shown.values()} == {"program"}
     words = tmp_path / "words.txt"
     words.write_text("Fragen Sie: {chunk}", "utf-8")

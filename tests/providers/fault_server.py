@@ -25,6 +25,8 @@ from tests.providers.ollama_server import entry
 KEY = "sk-or-v1-planted0123456789abcdef"
 OLLAMA_MODELS = ("qwen3:4b", "llama3.2:latest", "thinker:latest")
 
+GOOD = {"supported": 5, "answers": 5, "clear": 4, "reason": "Nichts auszusetzen."}
+
 STATUSES: dict[str, tuple[int, dict[str, str], Any]] = {
     "400": (400, {}, {"error": {"code": 400, "message": "bad parameter"}}),
     "400_model": (400, {}, {"error": {"code": 400, "message": "x/y is not a valid model ID"}}),
@@ -147,6 +149,10 @@ class FaultServer:
             "free_model_daily_requests": {"limit": 50, "used": 8, "remaining": 42},
         }  # fmt: skip
         self.on_answer: Callable[[], None] = lambda: None
+        # How samples are scored: a verdict about each question, or None to leave one out. And how
+        # often each was.
+        self.verdict: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda row: GOOD
+        self.judged: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._deck: list[str] = []
         self._loop = asyncio.new_event_loop()
@@ -311,10 +317,22 @@ class FaultServer:
                 return await self._fail(request, fault, reply)
             self.answered[passage] += 1
             self.on_answer()
+            if "verdicts" in json.dumps(body.get("response_format") or body.get("format")):
+                return web.json_response(reply(self._verdicts(asked), False))
             return web.json_response(reply(_answer(asked, passage), False))
         finally:
             self.under_way -= 1
             self.held += time.monotonic() - began
+
+    def _verdicts(self, asked: str) -> str:
+        """Scores for the samples of a request; they stand between its last two fences."""
+        found = re.findall(r"^(=====.*=====)\n(.*?)\n\1$", asked, re.DOTALL | re.MULTILINE)
+        verdicts = []
+        for row in map(json.loads, found[-1][1].splitlines()):
+            if (said := self.verdict(row)) is not None:
+                self.judged[row["question"]] += 1
+                verdicts.append({"number": row["number"], **said})
+        return json.dumps({"verdicts": verdicts}, ensure_ascii=False)
 
     def _next_fault(self) -> str:
         if self.script:
@@ -350,6 +368,8 @@ class FaultServer:
             "wrong_pairs": '{"pairs": [1, "two", {"instruction": 3}]}',
             "surrogates": '{"pairs": [{"instruction": "Was ist das \\ud800 hier genau?",'
             ' "output": "Das ist \\udfff ein Zeichen.", "quote": "", "kind": "\\u0000"}]}',
+            "no_verdicts": '{"verdicts": []}',
+            "wrong_verdicts": '{"verdicts": [1, {"number": 1, "supported": 9}, {"number": "1"}]}',
             "echo": json.dumps(
                 {"pairs": [{"instruction": f"Was ist {KEY} genau?", "output": f"Es ist {KEY}."}]}
             ),

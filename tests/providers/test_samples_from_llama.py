@@ -13,6 +13,9 @@ from custom_ai import settings
 from custom_ai.datasets.collection import collect
 from custom_ai.datasets.generate import GenerateOptions, generate
 from custom_ai.datasets.journal import read
+from custom_ai.datasets.judge import judge
+from custom_ai.datasets.judge_options import JudgeOptions
+from custom_ai.datasets.opinions import BEST, SCORES
 from custom_ai.datasets.prompts import SCHEMA
 from custom_ai.datasets.trial import try_out
 from custom_ai.errors import Stopped, UserError
@@ -20,7 +23,7 @@ from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
 from custom_ai.providers.llama_process import LlamaProcess
 from custom_ai.providers.provider import Message, ProviderOptions, Request, RunFatal, TooLong
-from tests.datasets.corpus import Watch, make_project, prose
+from tests.datasets.corpus import Watch, fill_journal, make_project, prose
 from tests.providers.tiny_gguf import write_talker
 
 
@@ -61,6 +64,19 @@ def test_a_hundred_samples_of_a_gguf_file_are_written_and_judged(
     for record in read(project.journal).of("answer"):
         assert isinstance(json.loads(record["text"])["pairs"], list)
         assert record["usage"]["prompt_tokens"] > 0
+
+
+def test_a_gguf_file_judges_as_well(project: Project, gguf_file: Path) -> None:
+    fill_journal(project, 16)
+    open_ = sum(each.status == "accepted" for each in collect(project).samples)
+    options = JudgeOptions(model=str(gguf_file), samples_per_request=2, temperature=0.8)
+    done = judge(project, "local", options, Watch(project.folder).step)
+    assert done.judged + done.given_up == open_ and done.left == 0
+    assert done.judged > 0 and done.cost == 0
+    for record in read(project.journal).of("verdict"):
+        assert record["usage"]["prompt_tokens"] > 0
+        for said in record["verdicts"]:
+            assert all(1 <= said[name] <= BEST for name in SCORES)
 
 
 def test_the_same_server_is_any_compatible_one(

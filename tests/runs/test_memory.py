@@ -7,7 +7,8 @@ import pytest
 from custom_ai import settings
 from custom_ai.datasets.generate import GenerateOptions, generate
 from custom_ai.projects.project import Project
-from custom_ai.runs import tasks
+from custom_ai.runs import requests, tasks
+from custom_ai.runs import run as runs
 from custom_ai.training import engine as engines
 from custom_ai.training.engine import Job
 from tests.datasets.corpus import Watch, make_project, prose
@@ -50,6 +51,16 @@ def test_the_models_of_the_samples_are_unloaded_and_no_others(
         assert [event["values"] for event in watch.of("log")] == [{"models": mine}]
         # What is not loaded is not asked for again.
         assert _train(project, tmp_path).of("log") == []
+
+
+def test_the_judge_of_the_samples_is_unloaded_as_well(project: Project, tmp_path: Path) -> None:
+    mine, judge, other = OLLAMA_MODELS
+    runs.create(project, "judge", requests.judging("ollama", {"model": judge}), {})
+    with FaultServer() as server:
+        settings.change("ollama_url", server.ollama)
+        server.loaded = [mine, judge, other]
+        _train(project, tmp_path)
+        assert server.loaded == [other]
 
 
 def test_a_training_starts_without_ollama(project: Project, tmp_path: Path) -> None:

@@ -109,10 +109,10 @@ def account_lines(account: Account) -> list[str]:
     return lines
 
 
-def estimate_lines(found: Estimate) -> list[str]:
-    """What a generation will take, for people."""
+def estimate_lines(found: Estimate, head: str = "cli.estimate_requests") -> list[str]:
+    """What a generation will take, for people. head: the text that says how many requests."""
     least, most = found.requests
-    lines = [t("cli.estimate_requests", missing=found.missing, least=least, most=most)]
+    lines = [t(head, missing=found.missing, least=least, most=most)]
     if found.cost is None:
         lines.append(t("cli.estimate_no_price"))
     elif found.cost[1]:

@@ -48,7 +48,8 @@ def _prompts(args: argparse.Namespace) -> Outcome:
     data = {name: {"text": now.template(name), "from": _origin(project, name)} for name in names}
     lines = [f"=== {name} ({t(f'cli.prompt_from_{_origin(project, name)}')})\n{now.template(name)}"
              for name in names]  # fmt: skip
-    about = t("cli.prompt_variables", known=" ".join(f"{{{name}}}" for name in prompts.VARIABLES))
+    usable = dict.fromkeys(each for name in names for each in prompts.variables(name))
+    about = t("cli.prompt_variables", known=" ".join(f"{{{name}}}" for name in usable))
     return Outcome(data, "\n".join([*lines, about]))
 
 

@@ -7,18 +7,17 @@ from typing import Any, get_args
 
 from custom_ai.cli import foreground, truth
 from custom_ai.cli.arguments import Parsers, add_options, add_project, command, given, group
-from custom_ai.cli.commands import sample_files, sample_prompts
+from custom_ai.cli.commands import sample_files, sample_judge, sample_prompts
 from custom_ai.cli.commands.providers import estimate_lines
+from custom_ai.cli.consent import ask_consent
 from custom_ai.cli.outcome import Outcome, table
-from custom_ai.datasets import privacy
 from custom_ai.datasets.collection import Judged
 from custom_ai.datasets.estimate import estimate
 from custom_ai.datasets.generate import GenerateOptions
 from custom_ai.datasets.plan import SPLITS
-from custom_ai.datasets.review import Filter, Review
+from custom_ai.datasets.review import OPINIONS, Filter, Review
 from custom_ai.datasets.sample import Status
 from custom_ai.projects import project as projects
-from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
 from custom_ai.runs import requests
 from custom_ai.texts import t
@@ -26,7 +25,6 @@ from custom_ai.texts import t
 _DEFAULT_PROVIDER = "extractive"
 _STATUSES: tuple[Status, ...] = get_args(Status)
 _SHOWN = 20
-_YES = ("y", "yes", "j", "ja")
 
 
 def register(parsers: Parsers) -> None:
@@ -52,10 +50,12 @@ def register(parsers: Parsers) -> None:
     show.add_argument("--document", default="", metavar="FILE", help=t("cli.list_document"))
     show.add_argument("--dataset", default="", metavar="NAME", help=t("cli.list_dataset"))
     show.add_argument("--reason", default="", metavar="CHECK", help=t("cli.list_reason"))
+    show.add_argument("--judged", choices=OPINIONS, default="", help=t("cli.list_judged"))
     show.add_argument("--search", default="", metavar="TEXT", help=t("cli.list_search"))
     show.add_argument("--reviewed", action="store_true", help=t("cli.list_reviewed"))
     show.add_argument("--limit", type=int, default=_SHOWN, help=t("cli.list_limit"))
     truth.register(samples)
+    sample_judge.register(samples)
     _register_review(samples)
     sample_files.register(samples)
     sample_prompts.register(samples)
@@ -79,7 +79,7 @@ def _register_review(samples: Parsers) -> None:
 def _generate(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     options = requests.samples(args.provider, given(args, GenerateOptions))
-    _ask_consent(project, options, args)
+    ask_consent(project, options, args)
     if not providers.find(args.provider).local:
         # What it will cost, and what is left of a free account's requests, before anything starts.
         wished = GenerateOptions.parse(given(args, GenerateOptions))
@@ -92,20 +92,6 @@ def _generate(args: argparse.Namespace) -> Outcome:
     if args.provider == _DEFAULT_PROVIDER:
         text += f"\n{t('cli.stand_in')}"
     return Outcome(result, text)
-
-
-def _ask_consent(project: Project, options: dict[str, Any], args: argparse.Namespace) -> None:
-    """Before passages leave this machine, people are told where to; they say yes once."""
-    host = privacy.destination(args.provider, options["base_url"])
-    if not host or privacy.consented(project, host):
-        return
-    if not args.yes and sys.stdin.isatty() and not args.json:
-        print(t("cli.consent_question", host=host, provider=args.provider), end="", file=sys.stderr)
-        args.yes = sys.stdin.readline().strip().casefold() in _YES
-    if args.yes:
-        privacy.agree(project, host, args.provider)
-    # Without their word this says what to do.
-    privacy.require(project, options)
 
 
 def _estimate(args: argparse.Namespace) -> Outcome:
@@ -123,6 +109,7 @@ def _list(args: argparse.Namespace) -> Outcome:
         document=args.document,
         dataset=args.dataset,
         reason=args.reason,
+        judged=args.judged,
         text=args.search,
         reviewed=args.reviewed,
     )
@@ -186,7 +173,8 @@ def _history(args: argparse.Namespace) -> Outcome:
 
 
 def _as_json(judged: Judged) -> dict[str, Any]:
-    return {"status": judged.status, **judged.sample.as_json()}
+    opinion = judged.opinion.as_json() if judged.opinion else None
+    return {"status": judged.status, **judged.sample.as_json(), "judge": opinion}
 
 
 def _in_words(judged: Judged) -> str:

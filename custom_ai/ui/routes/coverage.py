@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from custom_ai.datasets.collection import collect
 from custom_ai.datasets.coverage import coverage
+from custom_ai.datasets.leakage import leakage
 from custom_ai.ui.here import Here, Spoken
 from custom_ai.ui.render import percent, render
 
@@ -15,12 +17,14 @@ _SHOWN = 30
 
 @router.get("")
 def show(project: Here) -> str:
-    """The chapters without a question, and the suspicious places."""
-    found = coverage(project)
+    """The chapters without a question, the suspicious places, and what gives the exam away."""
+    collection = collect(project)
+    found = coverage(project, collection)
     return render(
         "samples_coverage",
         coverage=found,
         share=percent(found.share),
         empty=found.empty,
         shown=_SHOWN,
+        leakage=leakage(collection.of("accepted")),
     )

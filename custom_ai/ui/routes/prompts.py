@@ -16,7 +16,10 @@ from custom_ai.ui.render import render
 router = APIRouter(prefix="/api", route_class=Spoken, default_response_class=HTMLResponse)
 
 Language = Literal["de", "en"]
-Name = Literal["de.system", "de.user", "en.system", "en.user"]
+Name = Literal[
+    "de.system", "de.user", "de.judge_system", "de.judge_user",
+    "en.system", "en.user", "en.judge_system", "en.judge_user",
+]  # fmt: skip
 Text = Annotated[str, Form()]
 
 
@@ -79,7 +82,7 @@ def _show(
     everywhere = settings.load().prompts
     own = project.config.prompts if project else everywhere
     shown = prompts.Prompts({**everywhere, **own})
-    names = [f"{of}.{part}" for part in prompts.PARTS]
+    names = [f"{of}.{part}" for part in (*prompts.PARTS, *prompts.JUDGE_PARTS)]
     return render(
         "prompts",
         base="/api/prompts" if project else "/api/settings/prompts",
@@ -88,6 +91,6 @@ def _show(
         own=own,
         problems=problems or {},
         saved=saved,
-        variables=prompts.VARIABLES,
+        variables=tuple(dict.fromkeys(prompts.VARIABLES + prompts.JUDGE_VARIABLES)),
         version=shown.version(of),
     )

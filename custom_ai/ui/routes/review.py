@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from custom_ai.datasets.collection import Judged
-from custom_ai.datasets.review import Filter, Order, Review
+from custom_ai.datasets.opinions import SCORES
+from custom_ai.datasets.review import OPINIONS, Filter, Order, Review
 from custom_ai.datasets.sample import Split, Status
 from custom_ai.documents import chunks
 from custom_ai.documents.chunks import Passage
@@ -71,6 +72,7 @@ class Wanted(BaseModel):
     text: str = ""
     reviewed: bool = False
     doubles: str = ""
+    judged: Literal["", "any", "none", "stale", "1", "2", "3", "4", "5"] = ""
     order: Order = "written"
     descending: bool = False
 
@@ -86,6 +88,7 @@ class Wanted(BaseModel):
             text=self.text.strip(),
             reviewed=self.reviewed,
             doubles=self.doubles,
+            judged=self.judged,
             order=self.order,
             descending=self.descending,
         )
@@ -142,6 +145,7 @@ def rows(project: Here, piece: Annotated[Piece, Query()]) -> Json:
     found = page.items[offset : offset + max(0, min(piece.limit, 500))]
     return {
         "total": page.total,
+        "scored": page.scored,
         "counts": {"": sum(page.counts.values()), **page.counts},
         "offset": offset,
         "moved": moved,
@@ -160,10 +164,16 @@ def ids(project: Here, wanted: Annotated[Stretch, Query()]) -> list[str]:
 @router.get("/choices")
 def choices(project: Here) -> Json:
     """What there is to filter by."""
-    found = review_of(project).choices()
+    review = review_of(project)
+    found = review.choices()
     same = {"document": found.documents, "kind": found.kinds, "dataset": found.datasets}
     named = {name: [[each, each] for each in values] for name, values in same.items()}
-    return {**named, "reason": [[each, _reason(each)] for each in found.reasons]}
+    opinions = [[each, _opinion(each)] for each in OPINIONS] if review.page(limit=0).scored else []
+    return {
+        **named,
+        "reason": [[each, _reason(each)] for each in found.reasons],
+        "judged": opinions,
+    }
 
 
 @router.get("/sample/{id_}", response_class=HTMLResponse)
@@ -179,6 +189,7 @@ def detail(id_: str, project: Here) -> str:
         passage=passage,
         spans=[passage.highlight] if passage and passage.highlight else [],
         findings=findings(judged.sample),
+        scores=SCORES,
         doubted=_waits_after_edit(judged),
         alike=[each for each in review.alike().get(id_, []) if each.sample.id != id_],
         history=review.history(id_),
@@ -265,6 +276,7 @@ def _row(judged: Judged, alike: Mapping[str, Sequence[Judged]]) -> Json:
         "state": _status(judged),
         "split": t(f"ui_samples.split_{sample.split}"),
         "by_hand": ", ".join(by_hand),
+        "score": _score(judged),
         "alike": t("ui_samples.alike", count=number(others)) if others > 0 else "",
         "file": sample.filename,
         "page": "" if sample.page is None else t("ui_samples.page", page=sample.page),
@@ -293,6 +305,19 @@ def _said_saved(judged: Judged) -> str:
     if _waits_after_edit(judged):
         return t("ui_samples.said_doubted")
     return t("ui_samples.said_saved", status=_status(judged))
+
+
+def _score(judged: Judged) -> str:
+    said = judged.opinion
+    if said is None:
+        return ""
+    return t("ui_samples.score_stale" if said.stale else "ui_samples.score", lowest=said.lowest)
+
+
+def _opinion(wanted: str) -> str:
+    if wanted.isdecimal():
+        return t("ui_samples.judged_at_most", score=wanted)
+    return t(f"ui_samples.judged_{wanted}")
 
 
 def _reason(check: str) -> str:

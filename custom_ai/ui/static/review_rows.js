@@ -2,8 +2,8 @@
 import { headers, project, showError } from "./app.js";
 
 const PIECE = 150, BEYOND = 6;
-export const NO_FILTER = { status: "", split: "", document: "", dataset: "", kind: "", reason: "", text: "", reviewed: false, doubles: "", order: "written", descending: false };
-const NARROWING = ["status", "split", "document", "dataset", "kind", "reason", "text", "reviewed", "doubles"];
+export const NO_FILTER = { status: "", split: "", document: "", dataset: "", kind: "", reason: "", text: "", reviewed: false, doubles: "", judged: "", order: "written", descending: false };
+const NARROWING = ["status", "split", "document", "dataset", "kind", "reason", "text", "reviewed", "doubles", "judged"];
 
 /** Ask the app; the answer as JSON or text, or null once the error is in the banner. */
 export async function ask(path, body, signal) {
@@ -52,7 +52,8 @@ export const Rows = (Base) => class extends Base {
     if (!found) return void (this.stale = true);
     // Meanwhile another row may have become the current one: it moves along.
     this.take(found);
-    if (!this.asked || this.asked !== found.counts[""]) this.choose(found.counts[""]);
+    const there = `${found.counts[""]} ${found.scored}`;
+    if (this.asked !== there) this.choose(there);
     return true;
   }
 
@@ -107,8 +108,8 @@ export const Rows = (Base) => class extends Base {
     this.draw();
   }
 
-  async choose(count) {
-    this.asked = count;
+  async choose(there) {
+    this.asked = there;
     const found = await ask("/choices");
     for (const [name, values] of Object.entries(found || {})) {
       const select = this.querySelector(`select[data-filter=${name}]`);

@@ -26,7 +26,7 @@ from custom_ai.ui import journey
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import banner, notice, number, render
 from custom_ai.ui.screen import Screen, fragment, html
-from custom_ai.ui.tabs import sample_rules
+from custom_ai.ui.tabs import sample_judge, sample_rules
 
 # Cuts its questions out of the text: there is no model to choose, and nothing to ask.
 _WITHOUT_MODEL = "extractive"
@@ -58,6 +58,8 @@ def draw(screen: Screen) -> None:
             fragment("/api/prompts", "settings config", keeps="of")
     with gr.Column(elem_classes="ca-card"):
         sample_rules.draw(screen)
+    with gr.Column(elem_classes="ca-card"):
+        sample_judge.draw(screen)
     with gr.Column(elem_classes="ca-card"):
         html(render("heading", title=t("ui_samples.review"), about=t("ui_samples.review_about")))
         html(render("review"))

@@ -1,0 +1,141 @@
+"""Training data: have another model judge the samples."""
+
+import asyncio
+import threading
+from typing import Any
+
+import gradio as gr
+
+from custom_ai import secrets
+from custom_ai.datasets import privacy
+from custom_ai.datasets.judge_estimate import estimate_judging
+from custom_ai.datasets.judge_options import CANNOT_JUDGE, JudgeOptions
+from custom_ai.errors import UserError
+from custom_ai.projects.project import Project
+from custom_ai.providers import provider as providers
+from custom_ai.runs import requests, runner
+from custom_ai.runs.run import all_runs
+from custom_ai.texts import known, t
+from custom_ai.ui.form import Form
+from custom_ai.ui.render import render
+from custom_ai.ui.screen import Screen, fragment, html
+
+_MORE = ("samples_per_request", "concurrency", "requests_per_minute", "base_url", "temperature")
+# Nobody looks at an empty list for longer.
+_PATIENCE_SECONDS = 20.0
+# Two windows that ask at the same moment must not start two runs.
+_starting = threading.Lock()
+
+
+def draw(screen: Screen) -> None:
+    """Make the form, folded away, and below it the newest run."""
+    form = Form(JudgeOptions)
+    with gr.Accordion(t("ui_samples.judge"), open=False, elem_id="judge"):
+        html(f'<p class="ca-dim">{t("ui_samples.judge_about")}</p>')
+        offered = [(named(n), n) for n in providers.names() if n not in CANNOT_JUDGE]
+        provider = gr.Dropdown(
+            offered, value=None, label=t("ui_samples.judge_provider"), filterable=False
+        )
+        with gr.Row(elem_classes="ca-model-row", equal_height=False):
+            model = gr.Dropdown(
+                [], label=t("datasets.label.model"), allow_custom_value=True, scale=5,
+                info=t("ui_samples.judge_model_about"), elem_id="judge-model",
+            )  # fmt: skip
+            models = gr.Button(t("ui_samples.judge_list"), elem_id="judge-models", scale=0)
+        form.draw("budget")
+        with gr.Column(visible=False) as switch:
+            form.draw("deny_data_collection")
+        with gr.Accordion(t("ui_samples.more"), open=False):
+            form.draw(*_MORE)
+        with gr.Row(elem_classes="ca-actions"):
+            start = gr.Button(t("ui_samples.judge_start"), variant="primary", elem_id="start-judge")
+            cost = gr.Button(t("ui_samples.estimate_show"), elem_id="estimate-judge")
+        said = html("", elem_id="judge-said")
+    fragment("/api/runs/card/judge", "runs tick-judge", "ca-card-of-run")
+    fragment("/api/judge/counters", "runs tick-judge", "ca-counters")
+
+    def fill(project: Project) -> list[Any]:
+        last = _last(project)
+        name = last.get("provider")
+        shown = gr.Column(visible=name == "openrouter")
+        return [name, gr.Dropdown(value=last.get("model") or None), shown, *form.shown(last)]
+
+    def choose(project: Project, name: str) -> list[Any]:
+        value = _last(project, name).get("model") or None
+        return [gr.Dropdown(choices=[], value=value), gr.Column(visible=name == "openrouter"), ""]
+
+    def offer(project: Project, name: str | None, now: str | None, address: str) -> Any:
+        return gr.Dropdown(choices=_offered(_chosen(name), address), value=now)
+
+    def options_of(name: str | None, typed: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
+        wished = {**form.values(given), "model": (typed or "").strip()}
+        _check(_chosen(name), wished["model"])
+        return wished
+
+    def foresee(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
+        options = JudgeOptions.parse(options_of(name, typed, given))
+        found = estimate_judging(project, _chosen(name), options)
+        label = t("ui_samples.judge_to_judge")
+        return render("estimate", found=found, budget=options.budget, missing=label)
+
+    def begin(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
+        wished = options_of(name, typed, given)
+        host = privacy.destination(_chosen(name), wished["base_url"])
+        if host and not privacy.consented(project, host):
+            # Said where the button is; the run itself would refuse as well.
+            return render("consent", provider=name, host=host, agreed=None)
+        with _starting:
+            runner.start(project, "judge", requests.judging(_chosen(name), wished))
+        return ""
+
+    asked = [provider, model, *form.widgets]
+    address = form.widgets[form.fields.index("base_url")]
+    screen.on_load(fill, [provider, model, switch, *form.widgets])
+    screen.on(provider.input, choose, [provider], [model, switch, said])
+    screen.on(models.click, offer, [provider, model, address], [model])
+    screen.on(cost.click, foresee, asked, [said])
+    screen.on(
+        start.click, begin, asked, [said],
+        validator=lambda _, __, *given: [gr.validate(True, "")] * 2 + form.check(*given),
+    )  # fmt: skip
+
+
+def named(name: str) -> str:
+    """What a provider is called."""
+    key = f"ui_samples.provider_{name}"
+    return t(key) if known(key) else name
+
+
+def _chosen(name: str | None) -> str:
+    if not name:
+        raise UserError("ui_samples.judge_no_provider")
+    return name
+
+
+def _offered(name: str, address: str) -> list[tuple[str, str]]:
+    """The models of a provider, by name."""
+    provider = providers.find(name)
+    options = provider.options.parse({"base_url": address.strip()})
+    try:
+        found = asyncio.run(asyncio.wait_for(provider.models(options), _PATIENCE_SECONDS))
+    except TimeoutError as error:
+        raise UserError("ui_samples.no_answer", seconds=round(_PATIENCE_SECONDS)) from error
+    return [(model.name, model.name) for model in found]
+
+
+def _last(project: Project, provider: str | None = None) -> dict[str, Any]:
+    """What was asked for last, of this provider or of any; empty before the first time."""
+    for run in reversed(all_runs(project)):
+        if run.task == "judge":
+            options: dict[str, Any] = run.request()["options"]
+            if provider in (None, options["provider"]):
+                return options
+    return {}
+
+
+def _check(name: str, model: str) -> None:
+    """What a run would find out only after it has started."""
+    if not model:
+        raise UserError("ui_samples.no_model")
+    if providers.find(name).needs_key and secrets.find(name) is None:
+        raise UserError("ui_samples.no_key", provider=named(name))
