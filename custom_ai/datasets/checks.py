@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from custom_ai.datasets import grounding, wording
@@ -77,6 +78,12 @@ def parse_pairs(text: str, count: int) -> list[Pair]:
 
 def every_pair(text: str, count: int) -> list[Pair]:
     """As parse_pairs; after the good ones those with a flaw, so that none is lost unseen."""
+    return list(_every_pair(text, count))
+
+
+# An answer is looked at when it arrives, and again when it stands in the journal.
+@lru_cache(maxsize=128)
+def _every_pair(text: str, count: int) -> tuple[Pair, ...]:
     if len(text) > MAX_REPLY:
         raise BadOutput("too long")
     fenced = _FENCED.search(text)
@@ -93,7 +100,7 @@ def every_pair(text: str, count: int) -> list[Pair]:
         raise BadOutput("pairs in a wrong form")
     count = max(count, 0)
     surplus = [replace(pair, flaw="surplus") for pair in good[count:]]
-    return [*good[:count], *surplus, *(pair for pair in pairs if pair.flaw)]
+    return (*good[:count], *surplus, *(pair for pair in pairs if pair.flaw))
 
 
 def check(

@@ -14,10 +14,12 @@ class Commits:
 
     A disk takes about as long for one record as for a hundred. So what arrives while a group is
     being written waits for the next group, and no request waits for more than two of them.
+    gather: seconds that the first record of a group waits for others, where others may come.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, gather: float = 0.0) -> None:
         self._path = path
+        self._gather = gather
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._work: asyncio.Task[None] | None = None
         # One thread: the groups stand in the file in their order.
@@ -53,6 +55,8 @@ class Commits:
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            if self._gather:
+                await asyncio.sleep(self._gather)
             group, self._waiting = self._waiting, []
             records = [record for record, _ in group]
             try:

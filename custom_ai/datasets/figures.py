@@ -7,9 +7,10 @@ from functools import lru_cache
 
 Values = frozenset[str]
 
-_NUMBER = re.compile(r"\d{1,3}(?: \d{3})+(?![\d.,])|\d+(?:[.,'’\u00a0\u202f]\d+)*")
+# Both begin with a digit, which is found soonest.
+_NUMBER = re.compile(r"\d(?:\d{0,2}(?: \d{3})+(?![\d.,])|\d*(?:[.,'’\u00a0\u202f]\d+)*)")
 # 5.3.2024, 05/03/2024, 2024-03-05: their parts count, in whatever order.
-_DATE = re.compile(r"\b(?:\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d\d)|\d{4}-\d{1,2}-\d{1,2})\b")
+_DATE = re.compile(r"\d(?<!\w\d)(?:\d?([./-])\d{1,2}\1(?:\d{4}|\d\d)|\d{3}-\d{1,2}-\d{1,2})\b")
 _SCALE = re.compile(
     r"[ \u00a0\u202f]?(tausend|thousand|millionen|million|mio|mill|milliarden|milliarde|mrd|"
     r"billion)\b",

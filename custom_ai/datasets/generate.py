@@ -2,7 +2,7 @@
 
 import asyncio
 
-from custom_ai.datasets import prompts
+from custom_ai.datasets import injection, prompts
 from custom_ai.datasets.collection import Collection, Sources, documents_stamp
 from custom_ai.datasets.derive import write_samples
 from custom_ai.datasets.generate_options import GenerateOptions
@@ -39,6 +39,7 @@ def generate(
         plan = make_plan(store, journal, options.seed)
         if not plan:
             raise UserError("datasets.nothing_to_ask")
+        injection.prepare()
         collection, sources = Collection(rules_of(project)), Sources(store)
         collection.documents = documents_stamp(store)
         collection.follow(journal.contents, sources)

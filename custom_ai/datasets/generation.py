@@ -32,8 +32,10 @@ LOOK_SECONDS = 0.2
 GRACE_SECONDS = 60.0
 # Jobs that wait before they try again leave their turn to others, but only to so many.
 MOST_JOBS_A_TURN = 5
-# Judging takes a millisecond or two an answer; after so many, replies and free turns come first.
-JUDGED_AT_ONCE = 3
+# After each judged answer replies come first: from one to the next request in so many rounds.
+ROUNDS = 4
+# To lock, write and force to the disk takes a millisecond, for one answer or for several.
+GATHER_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Generation:
         self._failure: BaseException | None = None
         self._wish: Wish | None = None
         self._over_budget = False
+        # How many requests run at once at best.
+        self._most = options.concurrency or provider.default_concurrency
 
     async def run(self, plan: Sequence[Question]) -> Generated:
         """Ask until there are enough accepted samples, or no chunk has more to give."""
@@ -93,7 +97,7 @@ class Generation:
         values = self._options.model_dump(include=set(shared))
         async with (
             self._provider.open(self._provider.options.parse(values)) as session,
-            Commits(self._journal.path) as self._commits,
+            Commits(self._journal.path, GATHER_SECONDS * (self._most > 1)) as self._commits,
         ):
             self._prepare(session, plan)
             self._report()
@@ -125,7 +129,7 @@ class Generation:
             # Where requests are few, they must bring much; else every document gets its share.
             self._size = min(self._size, self._agenda.fair_share(options.count))
         self._pace = Pace(
-            options.concurrency or self._provider.default_concurrency,
+            self._most,
             options.requests_per_minute or terms.per_minute,
             options.wait_for_server,
             self._step.warn,
@@ -145,7 +149,8 @@ class Generation:
                         break
                     continue
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._woken.wait()
                 self._woken.clear()
                 await self._take_results()
                 now = time.monotonic()
@@ -167,7 +172,7 @@ class Generation:
             raise Stopped(self._wish)
 
     def _start_jobs(self) -> None:
-        most = MOST_JOBS_A_TURN * self._pace.most
+        most = MOST_JOBS_A_TURN * self._most
         over = self._failure or self._wish or self._over_budget or self._pace.down
         while not over and self._busy() < self._pace.limit and len(self._running) < most:
             missing = self._options.count - self._accepted() - self._asked
@@ -184,7 +189,7 @@ class Generation:
 
         One at a time is one at a time: each job then follows from all before it, also after a kill.
         """
-        writing = self._writing if self._pace.most > 1 else 0
+        writing = self._writing if self._most > 1 else 0
         return len(self._running) - len(self._done) - self._pace.resting - writing
 
     def _note(self, task: asyncio.Task[Record]) -> None:
@@ -239,12 +244,12 @@ class Generation:
         ended = [(task, self._running.pop(task)) for task in self._done]
         self._done.clear()
         self._journal.contents.catch_up()
-        while True:
-            if self._pace.most > 1:
+        if self._most > 1:
+            self._start_jobs()
+        while self._collection.follow(self._journal.contents, self._sources, most=1):
+            for _ in range(ROUNDS if self._most > 1 else 0):
                 self._start_jobs()
                 await asyncio.sleep(0)
-            if not self._collection.follow(self._journal.contents, self._sources, JUDGED_AT_ONCE):
-                break
         for task, job in ended:
             self._asked -= job.asked
             error = task.exception()

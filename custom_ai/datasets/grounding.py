@@ -93,7 +93,7 @@ def strange_names(question: str, answer: str, text: str, german: bool) -> list[s
     last_end = -2
     for match in _NAME.finditer(answer):
         name = match[0]
-        stem = _stem(name)
+        stem = _STEMS[name]
         if stem in have[0] or stem in have[1] or name.casefold() in STOP_WORDS:
             continue
         begins = _AFTER_NOTHING.search(answer[: match.start()]) is not None
@@ -134,7 +134,7 @@ def missing(words: Sequence[str], *texts: str) -> list[str]:
     for text in texts:
         if rest:
             have = flat(text)
-            rest = [word for word in rest if _stem(word) not in have]
+            rest = [word for word in rest if _STEMS[word] not in have]
     return rest
 
 
@@ -154,11 +154,21 @@ def sentences(text: str) -> Iterator[str]:
     return (part.strip() for part in _SENTENCE.split(text) if part.strip())
 
 
-@lru_cache(maxsize=16384)
-def _stem(word: str) -> str:
-    """The word without what may be an ending."""
-    plain = folded(word).replace("\u0308", "")
-    return plain if len(plain) <= 4 else plain[: max(4, len(plain) - (3 if len(plain) > 7 else 2))]
+class _Stems(dict[str, str]):
+    """Words without what may be an ending; they come again and again."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= _MOST_STEMS:
+            self.clear()
+        stem = folded(word).replace("\u0308", "")
+        if len(stem) > 4:
+            stem = stem[: max(4, len(stem) - (3 if len(stem) > 7 else 2))]
+        self[word] = stem
+        return stem
+
+
+_MOST_STEMS = 16384
+_STEMS = _Stems()
 
 
 @lru_cache(maxsize=64)

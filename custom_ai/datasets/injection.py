@@ -10,10 +10,11 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from custom_ai.datasets import disguise
-from custom_ai.datasets.injection_rules import TRIGGERS, phrases
+from custom_ai.datasets.injection_rules import TRIGGERS, phrases, speaks_of_machines
+from custom_ai.datasets.needles import Needles
 
 # So much of what was found is shown.
 SHOWN = 80
@@ -61,20 +62,33 @@ def in_passage(source: str, start: int, end: int) -> tuple[Suspicion, ...]:
 def _spoken(plain: disguise.Plain) -> Iterator[Suspicion]:
     """Orders in words."""
     lower = plain.text.lower()
+    # Most texts hold none of a rule's words, or few, which is found out much sooner.
+    held = _needles().held(lower)
     for name, words in TRIGGERS.items():
-        # Most texts hold none of a rule's words, or few, which is found out much sooner.
-        for start, end in _around(lower, words):
+        for start, end in _around(lower, [word for word in words if word in held]):
+            if name == "addressed" and not speaks_of_machines(lower[start:end]):
+                continue
             for pattern in phrases(name):
                 for match in pattern.finditer(plain.text, start, end):
                     yield _at(name.partition(".")[0], plain, match.start(), match.end())
+
+
+def prepare() -> None:
+    """Get all rules ready, a third of a second before the first text is scanned with them."""
+    for name in TRIGGERS:
+        phrases(name)
+    _needles()
+
+
+@cache
+def _needles() -> Needles:
+    return Needles(word for words in TRIGGERS.values() for word in words)
 
 
 def _around(lower: str, words: Sequence[str]) -> list[tuple[int, int]]:
     """The stretches of a text that lie around any of these words."""
     places = []
     for word in words:
-        if word not in lower:
-            continue
         at = lower.find(word)
         while at >= 0:
             places.append(at)
@@ -102,8 +116,7 @@ def _invisible(text: str) -> Iterator[Suspicion]:
 
 def _encoded(text: str) -> Iterator[Suspicion]:
     """Prose that was written as base64 or as hexadecimal numbers."""
-    long = (word for word in text.split() if len(word) >= _ENCODED_FROM)
-    if not any(long):
+    if max(map(len, text.split()), default=0) < _ENCODED_FROM:
         return
     for match in _ENCODED.finditer(text):
         if said := _decoded(match[0]):

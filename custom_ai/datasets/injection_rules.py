@@ -241,12 +241,25 @@ _PHRASES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# What {machine} is made of: words, and the short ones that stand alone ("ki" begins many a word).
+_MACHINES = (
+    "model", "llm", "chatbot", "chat bot", "assist", "gpt", "copilot", "claude", "gemini",
+    "automat", "künstliche", "crawler",
+)  # fmt: skip
+_SHORT_MACHINES = re.compile(r"[kab](?<!\w.)(?:i|ot)s?(?!\w)")
+
+
 @cache
 def phrases(name: str) -> tuple[re.Pattern[str], ...]:
     """The patterns that belong to some words, compiled when a text first holds one of those."""
     return tuple(
         re.compile(_filled(phrase), re.IGNORECASE | re.MULTILINE) for phrase in _PHRASES[name]
     )
+
+
+def speaks_of_machines(lower: str) -> bool:
+    """Whether a text in lower case may hold {machine}, as each pattern of "addressed" does."""
+    return any(word in lower for word in _MACHINES) or _SHORT_MACHINES.search(lower) is not None
 
 
 def _filled(phrase: str) -> str:

@@ -39,6 +39,7 @@ class _Folded(dict[int, str]):
 
 
 _FOLDED = _Folded()
+_SHORT = 64
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -52,15 +53,15 @@ def normal(text: str) -> str:
 
 def folded(text: str) -> str:
     """A text of single spaces, or a word, in its normal form."""
-    # As text.translate(_FOLDED), which asks for every letter, in a fifth of the time.
+    # As text.translate(_FOLDED), which asks for every letter, in a tenth of the time. In the order
+    # of their numbers no letter becomes one whose turn is still to come.
     text = text.replace("`", "'")
     if not text.isascii():
-        text = _NOT_ASCII.sub(_folded_letter, text)
+        if len(text) < _SHORT:
+            return text.translate(_FOLDED).casefold()
+        for letter in sorted(set(_NOT_ASCII.findall(text))):
+            text = text.replace(letter, _FOLDED[ord(letter)])
     return text.casefold()
-
-
-def _folded_letter(found: re.Match[str]) -> str:
-    return _FOLDED[ord(found[0])]
 
 
 def find_quote(quote: str, text: str, least: float = 0.9) -> Place:

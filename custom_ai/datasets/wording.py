@@ -55,12 +55,12 @@ def refusal(answer: str) -> str:
 
 def leak(*texts: str) -> str:
     """The words that speak of "the text" instead of the matter; "" where none do."""
-    for text in texts:
-        # Most texts hold none of its words, which is found out sooner.
-        folded = text.casefold()
-        if any(word in folded for word in _LEAKED) and (found := _LEAK.search(text)):
-            return found[0]
-    return ""
+    # Most texts hold none of its words, which is found out sooner.
+    folded = "\n".join(texts).casefold()
+    if not any(word in folded for word in _LEAKED):
+        return ""
+    found = next((found for text in texts if (found := _LEAK.search(text))), None)
+    return found[0] if found else ""
 
 
 def says_unknown(answer: str) -> bool:
