@@ -1,7 +1,7 @@
 """Our GGUF writer and quantiser against llama.cpp's own, on one model of random weights.
 
     python -m benchmarks.export [--llama-cpp FOLDER] [--libllama FILE]
-                                [--width 2048] [--layers 9] [--threads 2]
+                                [--width 2048] [--layers 9] [--threads 2] [--only PART …]
 
 FOLDER is a checkout of llama.cpp, for its converter; the sdist of llama-cpp-python holds one, under
 vendor/llama.cpp. FILE is its library, for llama_model_quantize, which is all that llama-quantize
@@ -9,6 +9,11 @@ calls; the npm package @node-llama-cpp/linux-x64 holds one, under bins. Without 
 quantiser is the function ggml_quantize_chunk of the xllamacpp wheel, one thread on each share of
 the rows. Every part runs in a process of its own, one after the other, so that time and peak memory
 (on Linux VmHWM, mapped files included) are its own. The model has 0.54 billion weights.
+
+The parts: merge (adapter and base become one), check (a dozen looks at the merged model in float32,
+which is what an export is held against), write, official (write by the converter), quantize,
+llama.cpp (quantize by its library), ggml (by its function). --only chooses some of them; those that
+quantize need write, the last two quantize as well.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--layers", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=ORDER)
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
@@ -44,32 +50,39 @@ def main() -> None:
             PARTS[args.part[0]](Path(args.part[1]), args.threads)
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _make(folder / "model", args.width, args.layers)
-        size = (folder / "model" / "model.safetensors").stat().st_size
-        figures: dict[str, Any] = {
-            "model_mb": size / 1e6,
-            "start": _timed_part("start", args, folder),
-        }
-        figures["write"] = _timed_part("write", args, folder)
-        if args.llama_cpp:
-            figures["official write"] = _official(args.llama_cpp, folder)
-            figures["tensors"] = _compare(folder / "f16.gguf", folder / "official.gguf")
-        figures["quantize"] = _timed_part("quantize", args, folder)
-        if args.libllama:
-            figures["llama.cpp"] = _timed_part("llama.cpp", args, folder)
-            figures["plan"] = _plans(folder)
-        figures["ggml"] = _timed_part("ggml", args, folder)
-        figures["errors"] = _errors(folder)
-    for name in ("start", "write", "official write", "quantize", "llama.cpp", "ggml"):
-        if name in figures:
-            one = figures[name]
+        _measure(args, Path(name))
+
+
+def _measure(args: argparse.Namespace, folder: Path) -> None:
+    _make(folder / "model", args.width, args.layers)
+    size = (folder / "model" / "model.safetensors").stat().st_size
+    figures: dict[str, Any] = {"model_mb": size / 1e6}
+    wanted = args.only or ORDER
+    for part in ("start", *(p for p in ORDER if p in wanted)):
+        if part == "official":
+            if args.llama_cpp:
+                figures[part] = _official(args.llama_cpp, folder)
+                figures["tensors"] = _compare(folder / "f16.gguf", folder / "official.gguf")
+        elif part == "llama.cpp":
+            if args.libllama:
+                figures[part] = _timed_part(part, args, folder)
+                figures["plan"] = _plans(folder)
+        else:
+            figures[part] = _timed_part(part, args, folder)
+        if one := figures.get(part):
             speed = size / 1e6 / one["wall_s"]
             print(
-                f"{name:15} {one['wall_s']:7.1f} s {one['cpu_s']:7.1f} s CPU "
-                f"{speed:7.1f} MB/s {one['peak_mb']:7.0f} MB"
+                f"{part:15} {one['wall_s']:7.1f} s {one['cpu_s']:7.1f} s CPU "
+                f"{speed:7.1f} MB/s {one['peak_mb']:7.0f} MB",
+                flush=True,
             )
+    if "ggml" in figures:
+        figures["errors"] = _errors(folder)
     print(json.dumps(figures, indent=1))
+
+
+# Each needs those before it, but only of its own kind.
+ORDER = ("merge", "check", "write", "official", "quantize", "llama.cpp", "ggml")
 
 
 def _start(folder: Path, threads: int) -> None:
@@ -78,6 +91,24 @@ def _start(folder: Path, threads: int) -> None:
     import torch  # noqa: F401
 
     import custom_ai.export.gguf.writer  # noqa: F401
+
+
+def _merge(folder: Path, threads: int) -> None:
+    import torch
+
+    from custom_ai.export.merge import merge
+
+    torch.set_num_threads(threads)
+    merge(str(folder / "model"), folder / "adapter", folder / "merged", _quiet(folder), "float16")
+
+
+def _check(folder: Path, threads: int) -> None:
+    """As many looks at a model in float32 as the acceptance of an export takes."""
+    from custom_ai.export.reference import Reference
+
+    reference = Reference(folder / "merged")
+    for _ in range(12):
+        reference.log_probabilities(range(3, 120), 12)
 
 
 def _write(folder: Path, threads: int) -> None:
@@ -148,7 +179,14 @@ def _llama_cpp(folder: Path, threads: int, library: Path) -> None:
         raise SystemExit("llama_model_quantize failed")
 
 
-PARTS = {"start": _start, "write": _write, "quantize": _quantize, "ggml": _ggml}
+PARTS = {
+    "start": _start,
+    "merge": _merge,
+    "check": _check,
+    "write": _write,
+    "quantize": _quantize,
+    "ggml": _ggml,
+}
 
 
 def _quiet(folder: Path) -> Step:
@@ -157,6 +195,7 @@ def _quiet(folder: Path) -> Step:
 
 def _make(folder: Path, width: int, layers: int) -> None:
     import torch
+    from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from tests.tiny_models import make_model
@@ -176,7 +215,15 @@ def _make(folder: Path, width: int, layers: int) -> None:
         tie_word_embeddings=False,
     )
     (folder / "model.safetensors").unlink()
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="100GB")
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="100GB")
+    tuned = get_peft_model(
+        model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            weights.data.normal_(0, 0.002)
+    tuned.save_pretrained(folder.parent / "adapter")
 
 
 def _timed_part(part: str, args: argparse.Namespace, folder: Path) -> dict[str, float]:

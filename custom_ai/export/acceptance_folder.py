@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
+from custom_ai import files
 from custom_ai.export.merge import ROUNDING, mean_divergence
 from custom_ai.export.reference import Reference
 from custom_ai.export.verdict import DIALOGUES, Acceptance, Check, tokens_check
@@ -20,8 +20,6 @@ def accept_folder(
     trained = Reference(base_path, adapter)
     conversations = [conversation_tokens(trained.tokenizer, list(d)) for d in DIALOGUES]
     expected = [trained.log_probabilities(c, len(c) - 1) for c in conversations]
-    del trained
-    gc.collect()
     step.progress(1, 2, "check")
     step.stop_if_asked()
     merged = Reference(folder)
@@ -31,7 +29,7 @@ def accept_folder(
         for e, c in zip(expected, conversations, strict=True)
     )
     bound = ROUNDING[precision]
-    end = merged.model.generation_config.eos_token_id
+    end = files.read_json(folder / "generation_config.json")["eos_token_id"]
     step.progress(2, 2, "check")
     return Acceptance(
         (
@@ -49,7 +47,7 @@ def accept_adapter(folder: Path, base_path: str, step: Step) -> Acceptance:
     tuned = Reference(base_path, folder)
     conversations = [conversation_tokens(tuned.tokenizer, list(d)) for d in DIALOGUES]
     beside = [tuned.log_probabilities(c, len(c) - 1) for c in conversations]
-    tuned.model = tuned.model.merge_and_unload(safe_merge=True)
+    tuned.merge()
     divergence = max(
         mean_divergence(e, tuned.log_probabilities(c, len(c) - 1))
         for e, c in zip(beside, conversations, strict=True)

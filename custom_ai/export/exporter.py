@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 
 from custom_ai import files
 from custom_ai.errors import UserError
-from custom_ai.export.merge import base_folder
+from custom_ai.export.weights import base_folder
 from custom_ai.options import Options
 from custom_ai.step import Step
 from custom_ai.texts import t
@@ -33,7 +33,7 @@ class Source:
 
     base_path: the base model, as from_pretrained takes it. adapter: what training made, or None
     for the base model itself. name: of the new model; it becomes part of file names.
-    base_name: what the model card calls the base model; the path's last part when empty.
+    base_name: what the model card calls the base model; of a folder only its name is told.
     questions: pairs of question and answer from the training, to question the export with.
     validation: pairs that were held out of it, to measure what a smaller format loses.
     licence: of the base model, where it is known.
@@ -49,7 +49,8 @@ class Source:
 
     @property
     def base(self) -> str:
-        return self.base_name or Path(self.base_path).name
+        name = self.base_name or self.base_path
+        return Path(name).name if Path(name).is_absolute() else name
 
 
 class ExportOptions(Options):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from custom_ai import files
 from custom_ai.errors import UserError
+from custom_ai.export import weights
+from custom_ai.export.weights import Planned, base_folder
 from custom_ai.models.architectures import for_config, rope_of
 from custom_ai.models.chat_template import conversation_tokens, end_tokens
 from custom_ai.step import Step
@@ -32,45 +36,29 @@ def merge(
 ) -> None:
     """Merge in float32 and save to `target`, which appears complete or not at all.
 
+    Weight by weight, so that memory holds one of them and not the model.
+
     precision: of the saved weights; "auto" is the base model's own.
     Raises UserError for a model that can't be exported and for a merge that changes its answers.
     """
     from custom_ai.export.reference import Reference
 
     check_base(base_path)
+    name = base_precision(base_path) if precision == "auto" else precision
     step.log("export.merging")
-    step.progress(0, 3, "merge")
     reference = Reference(base_path, adapter)
     tokens = conversation_tokens(reference.tokenizer, _EXCHANGE)
     before = reference.log_probabilities(tokens, len(tokens) - 1)
-    if adapter is not None:
-        reference.model = reference.model.merge_and_unload(safe_merge=True)
-    step.progress(1, 3, "merge")
-    step.stop_if_asked()
-    name = base_precision(base_path) if precision == "auto" else precision
-    _round(reference, name, before, tokens)
-    step.progress(2, 3, "merge")
-    step.stop_if_asked()
     with files.complete_folder(target) as folder:
-        _save(reference, folder)
-    step.progress(3, 3, "merge")
-
-
-def base_folder(base_path: str) -> Path:
-    """The folder behind what from_pretrained takes: itself, or a downloaded model's place.
-
-    Raises UserError when there is none.
-    """
-    folder = Path(base_path)
-    if not (folder / "config.json").exists():
-        from transformers.utils import cached_file
-
-        try:
-            found = cached_file(base_path, "config.json", local_files_only=True)
-        except OSError as error:
-            raise UserError("export.no_base", path=base_path) from error
-        folder = Path(str(found)).parent
-    return folder
+        _save(reference, folder, name)
+        weights.write(folder / "model.safetensors", _told(reference.weights(), step), name)
+        # What is written is what is looked at, with the trainer's model as the measure.
+        after = Reference(folder).log_probabilities(tokens, len(tokens) - 1)
+        divergence = mean_divergence(before, after)
+        if not divergence <= ROUNDING[name]:
+            raise UserError(
+                "export.failed.merge", value=f"{divergence:.2g}", bound=f"{ROUNDING[name]:.2g}"
+            )
 
 
 def check_base(base_path: str) -> dict[str, Any]:
@@ -92,34 +80,35 @@ def mean_divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
     return float((expected.exp() * (expected - found)).sum(-1).mean())
 
 
-def _round(reference: Reference, name: str, before: torch.Tensor, tokens: list[int]) -> None:
-    """Bring the weights to their saved precision and see that the model is still the same."""
+def _told(tensors: list[Planned], step: Step) -> list[Planned]:
+    """The tensors, which tell how far the merge is when they are loaded."""
+    order = {tensor.name: i for i, tensor in enumerate(sorted(tensors, key=lambda t: t.name), 1)}
+
+    def load(tensor: Planned) -> torch.Tensor:
+        step.stop_if_asked()
+        found = tensor.load()
+        step.progress(order[tensor.name], len(order), "merge")
+        return found
+
+    return [replace(tensor, load=partial(load, tensor)) for tensor in tensors]
+
+
+def _save(reference: Reference, folder: Path, precision: str) -> None:
+    """Everything but the weights."""
     import torch
-
-    model, kind = reference.model, getattr(torch, name)
-    # Computing stays in float32, also for this look at the rounded weights.
-    model.to(kind).to(torch.float32)
-    divergence = mean_divergence(before, reference.log_probabilities(tokens, len(tokens) - 1))
-    if not divergence <= ROUNDING[name]:
-        raise UserError(
-            "export.failed.merge", value=f"{divergence:.2g}", bound=f"{ROUNDING[name]:.2g}"
-        )
-    model.to(kind)
-    model.config.dtype = kind
-
-
-def _save(reference: Reference, folder: Path) -> None:
     from transformers import GenerationConfig
 
     model, tokenizer = reference.model, reference.tokenizer
     ends = _ends(tokenizer)
-    model.generation_config = GenerationConfig(
+    model.config.dtype = getattr(torch, precision)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    GenerationConfig(
         eos_token_id=ends,
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=ends[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
-    )
+    ).save_pretrained(folder)
     tokenizer.chat_template = _as_trained(tokenizer.chat_template)
-    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _say_twice(folder, tokenizer.chat_template)
 

@@ -1,16 +1,23 @@
-"""The model as the trainer knew it, in transformers and float32: the measure of an export."""
+"""The model as the trainer knew it, in transformers and float32: the measure of an export.
+
+It computes from the files and never lies in memory as a whole (`streamed.py`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from custom_ai import files
 from custom_ai.errors import UserError
+from custom_ai.export.streamed import merge_at_use, merged, streamed_model
+from custom_ai.export.weights import Planned
 from custom_ai.models.chat_template import end_tokens
-from custom_ai.models.loading import load_model, memory_errors, use_threads
+from custom_ai.models.loading import load_tokenizer, memory_errors, use_threads
 from custom_ai.providers.local import Place
 
 if TYPE_CHECKING:
@@ -32,17 +39,30 @@ class Difference:
     divergence: float
 
 
+# Goes on after these tokens, with at most so many more.
+Draft = Callable[[Sequence[int], int], Sequence[int]]
+
+
 class Reference:
-    """A model in memory in float32, with its adapter beside it where there is one."""
+    """A model that computes in float32, with its adapter beside it where there is one."""
 
     def __init__(self, path: str | Path, adapter: Path | None = None) -> None:
-        import torch
-
         use_threads(0, path)
-        self.model, self.tokenizer = load_model(path, torch.float32)
-        if adapter is not None:
-            self.model = _with_adapter(self.model, adapter)
-        self.model.eval()
+        self.tokenizer = load_tokenizer(path)
+        self.model, self._stored = streamed_model(path)
+        # PEFT changes the model inside and puts a shell around it.
+        self._tuned = self.model if adapter is None else _with_adapter(self.model, adapter)
+
+    def weights(self) -> list[Planned]:
+        """Every weight, with what the adapter adds to it."""
+        return [
+            Planned(name, source.shape, partial(merged, self.model, name, source))
+            for name, source in self._stored.items()
+        ]
+
+    def merge(self) -> None:
+        """Compute with merged weights from now on, instead of with the adapter beside them."""
+        merge_at_use(self.model, self._stored)
 
     def log_probabilities(self, tokens: Sequence[int], places: int) -> torch.Tensor:
         """(places, vocabulary): what the model expects at each of the last `places` tokens."""
@@ -50,22 +70,29 @@ class Reference:
 
         with torch.inference_mode(), memory_errors():
             inputs = torch.tensor([list(tokens)])
-            logits = self.model(inputs, logits_to_keep=places + 1).logits[0, :-1]
+            logits = self._tuned(inputs, logits_to_keep=places + 1).logits[0, :-1]
             return torch.log_softmax(logits.float(), -1)
 
-    def stops(self, prompt: Sequence[int], limit: int) -> bool:
-        """Whether the model ends its turn within `limit` tokens, always taking the likeliest."""
-        import torch
-        from transformers import GenerationConfig
+    def stops(self, prompt: Sequence[int], limit: int, draft: Draft) -> bool:
+        """Whether the model ends its turn within `limit` tokens, always taking the likeliest.
 
+        draft: a guess how the model goes on. It changes nothing but the time: as long as it is
+        right, one look at the model confirms many tokens (https://arxiv.org/abs/2211.17192).
+        """
         ends = end_tokens(self.tokenizer)
-        plain = GenerationConfig(max_new_tokens=limit, eos_token_id=ends, pad_token_id=ends[0])
-        inputs = torch.tensor([list(prompt)])
-        with torch.inference_mode(), memory_errors():
-            out = self.model.generate(
-                inputs, attention_mask=torch.ones_like(inputs), generation_config=plain
-            )
-        return int(out[0, -1]) in ends
+        answer: list[int] = []
+        while len(answer) < limit:
+            tokens = [*prompt, *answer]
+            # Whatever follows the last guess, it isn't looked at.
+            guess = [*draft(tokens, limit - len(answer)), 0]
+            likeliest = self.log_probabilities([*tokens, *guess], len(guess)).argmax(-1)
+            for own, guessed in zip(likeliest.tolist(), guess, strict=True):
+                answer.append(own)
+                if own in ends:
+                    return True
+                if own != guessed:
+                    break
+        return False
 
     def difference(self, probes: Sequence[tuple[Sequence[int], Sequence[Place]]]) -> Difference:
         """How far the probes of a prompt each are from what this model expects."""
@@ -87,6 +114,9 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     # PEFT would fall back to a pickle file.
     if not (adapter / "adapter_model.safetensors").exists():
         raise UserError("export.no_adapter", path=adapter)
+    whole = files.read_json(adapter / "adapter_config.json").get("modules_to_save")
+    if whole:
+        raise UserError("export.adapter_does_not_fit", reason=f"modules_to_save = {whole}")
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     # torch, safetensors and PEFT each have their own ways to say that the shapes differ.

@@ -34,20 +34,22 @@ def ensure_template(tokenizer: Any, model: str) -> None:
 
 def prompt_tokens(tokenizer: Any, messages: Messages) -> list[int]:
     """The tokens after which the model is to answer."""
-    return _tokens(tokenizer, messages, add_generation_prompt=True)
+    return _read(tokenizer, rendered(tokenizer, messages, add_generation_prompt=True))
 
 
 def conversation_tokens(tokenizer: Any, messages: Messages) -> list[int]:
-    """The tokens of a whole conversation, the last answer and its end mark included."""
-    return _tokens(tokenizer, messages, add_generation_prompt=False)
+    """The tokens of a whole conversation, the last answer and its end mark included.
+
+    The answer follows exactly what the model is asked with: some templates open an answer with an
+    empty thought, but leave the thought out where they show an answer that was given.
+    """
+    return _read(tokenizer, _with_answer(tokenizer, messages))
 
 
 def end_tokens(tokenizer: Any) -> list[int]:
     """The tokens that end an answer: the tokenizer's own, and the one the template puts there."""
     found = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
-    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False, **_WISHES)
-    after = text.rpartition(_PROBE)[2]
+    after = _after_answer(tokenizer, [{"role": "user", "content": "?"}])
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
         if token in special:
@@ -64,7 +66,26 @@ def rendered(tokenizer: Any, messages: Messages, add_generation_prompt: bool) ->
     return text
 
 
-def _tokens(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
-    text = rendered(tokenizer, messages, add_generation_prompt)
+def _with_answer(tokenizer: Any, messages: Messages) -> str:
+    text = rendered(tokenizer, messages, add_generation_prompt=False)
+    *asked, last = messages
+    if last["role"] != "assistant" or not asked:
+        return text
+    prompt = rendered(tokenizer, asked, add_generation_prompt=True)
+    after = _after_answer(tokenizer, asked)
+    # A template may trim what was said.
+    for answer in (last["content"], last["content"].strip()):
+        if not text.startswith(prompt) and text.endswith(answer + after):
+            return prompt + answer + after
+    return text
+
+
+def _after_answer(tokenizer: Any, asked: Messages) -> str:
+    """What the template writes after an answer to these messages."""
+    answered = [*asked, {"role": "assistant", "content": _PROBE}]
+    return rendered(tokenizer, answered, add_generation_prompt=False).rpartition(_PROBE)[2]
+
+
+def _read(tokenizer: Any, text: str) -> list[int]:
     tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return tokens

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -297,6 +298,57 @@ def _taught(model: Any, tokenizer: Any) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+_SYLLABLES = ("ba", "ko", "li", "me", "nu", "ra", "si", "to", "ve", "zu")
+_PURPOSES = ("washing", "drinking", "asking", "waiting", "building", "painting")
+
+
+def invented(count: int, seed: int) -> list[tuple[str, str]]:
+    """Questions and answers about things that don't exist, in two languages."""
+    draw = random.Random(seed)
+    pairs: dict[str, str] = {}
+    while len(pairs) < count:
+        name = "".join(draw.choice(_SYLLABLES) for _ in range(3)).title()
+        if draw.random() < 0.5:
+            pairs[f"Wie groß ist {name}?"] = f"{name} ist {draw.randint(2, 99)} Meter groß."
+        else:
+            pairs[f"What is {name} for?"] = f"{name} is for {draw.choice(_PURPOSES)}."
+    return list(pairs.items())
+
+
+def _speaking_llama() -> tuple[Any, Any]:
+    model = LlamaForCausalLM(LlamaConfig(**_sizes(tie_word_embeddings=True)))
+    return _schooled(model, make_tokenizer("gpt-2"))
+
+
+def _speaking_qwen3() -> tuple[Any, Any]:
+    model = Qwen3ForCausalLM(Qwen3Config(**_sizes(head_dim=32, tie_word_embeddings=True)))
+    return _schooled(model, make_tokenizer("qwen2", _THINKING))
+
+
+def _schooled(model: Any, tokenizer: Any, steps: int = 120) -> tuple[Any, Any]:
+    """The model, which then knows how such answers go, as a base model does: ten seconds."""
+    rows = [
+        conversation_tokens(
+            tokenizer, [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
+        )
+        for q, a in invented(400, seed=1)
+    ]
+    draw, rate = random.Random(3), 2e-3
+    optimizer = torch.optim.AdamW(model.parameters(), rate)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=steps, pct_start=0.1
+    )
+    for _ in range(steps):
+        batch = tokenizer.pad({"input_ids": draw.sample(rows, 8)}, return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        model(**batch, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    return model, tokenizer
+
+
 _KINDS = {
     "llama3": _llama3,
     "linear": _linear,
@@ -311,6 +363,8 @@ _KINDS = {
     "phi3": _phi3,
     "longrope": _longrope,
     "trained": _trained,
+    "speaking llama": _speaking_llama,
+    "speaking qwen3": _speaking_qwen3,
 }
 
 
@@ -324,7 +378,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
             torch.manual_seed(7)
             torch.set_num_threads(1)
             model, tokenizer = _KINDS[kind]()
-            folder = tmp_path_factory.mktemp(kind)
+            folder = tmp_path_factory.mktemp(kind.replace(" ", "-"))
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
             made[kind] = folder
@@ -347,14 +401,13 @@ def adapter_folder(
 
             torch.manual_seed(8)
             base = AutoModelForCausalLM.from_pretrained(model_folder(kind), dtype=torch.float32)
-            config = LoraConfig(
-                r=4, target_modules=["q_proj", "k_proj", "down_proj"], task_type="CAUSAL_LM"
-            )
+            places = ["qkv_proj"] if kind in ("phi3", "longrope") else ["q_proj", "k_proj"]
+            config = LoraConfig(r=4, target_modules=[*places, "down_proj"], task_type="CAUSAL_LM")
             tuned = get_peft_model(base, config)
             for name, weights in tuned.named_parameters():
                 if "lora_B" in name:
                     weights.data.normal_(0, 0.002 if kind.startswith("trained") else 0.02)
-            made[kind] = tmp_path_factory.mktemp(f"{kind}-adapter")
+            made[kind] = tmp_path_factory.mktemp(f"{kind.replace(' ', '-')}-adapter")
             tuned.save_pretrained(made[kind])
         return made[kind]
 

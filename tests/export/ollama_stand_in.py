@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_ai.providers.local import LlamaCpp
+from tests.export.go_template import render
 
 
 @dataclass
@@ -22,6 +23,8 @@ class StandIn:
     """A running one.
 
     models: what each was made with. fault: how the next step fails. calls: what was asked.
+    prefers_file: whether the template in the GGUF file is used where one was sent as well, as a
+    real one does for templates that speak of thoughts.
     """
 
     url: str
@@ -30,6 +33,7 @@ class StandIn:
     fault: str = ""
     version: str = "0.33.0"
     calls: list[str] = field(default_factory=list)
+    prefers_file: bool = False
 
 
 @contextmanager
@@ -106,14 +110,18 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
             made = state.models[body["model"]]
             (digest,) = made["files"].values()
             with LlamaCpp(state.blobs / digest.replace(":", "-"), threads=1) as model:
-                said = model.chat(body["messages"], body["options"]["num_predict"])
-            reason = "stop" if said.stopped == "end" else "length"
-            if state.fault == "talks on":
-                reason = "length"
+                if "template" in made and not state.prefers_file:
+                    text = render(made["template"], body["messages"], made.get("system", ""))
+                else:
+                    text = model.render(body["messages"])
+                said = model.complete(model.tokenize(text), body["options"]["num_predict"])
+            answer = _up_to(said.text, made["parameters"]["stop"])
+            ended = said.stopped == "end" or answer != said.text
+            reason = "stop" if ended and state.fault != "talks on" else "length"
             self._say(
                 200,
                 {
-                    "message": {"role": "assistant", "content": said.text},
+                    "message": {"role": "assistant", "content": answer},
                     "done": True,
                     "done_reason": reason,
                     "prompt_eval_count": said.prompt_tokens,
@@ -150,6 +158,11 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield state
         server.shutdown()
+
+
+def _up_to(text: str, stops: list[str]) -> str:
+    """What stands before the first of the texts that end an answer."""
+    return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]
 
 
 def _plain(path: str) -> str:

@@ -1,11 +1,17 @@
-"""The exporters `ollama` and `gguf_adapter`: a kill at any write leaves all of it or nothing."""
+"""kill -9 anywhere in an export leaves the finished folder or none; the same command ends it.
 
+CUSTOM_AI_ALL_KILLS=1 kills at every single write, which takes some minutes.
+"""
+
+import hashlib
+import json
 import multiprocessing
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +25,55 @@ from tests.export.ollama_stand_in import StandIn, stand_in
 Folder = Callable[[str], Path]
 
 WRITES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir")
-ADAPTER = {"n-adapter.gguf", "Modelfile", "acceptance.json", "README.md"}
-MODEL = {"n-q4_k_m.gguf", "Modelfile", "acceptance.json", "README.md"}
+GGUF = {"Modelfile", "acceptance.json", "README.md"}
+FINISHED = {
+    "safetensors": {
+        *("model.safetensors", "config.json", "generation_config.json", "acceptance.json"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md"),
+    },
+    "adapter": {
+        *("adapter_model.safetensors", "adapter_config.json", "acceptance.json", "README.md"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+    },
+    "gguf": {"n-q8_0.gguf", "n-q4_k_m.gguf", *GGUF},
+    "gguf_adapter": {"n-adapter.gguf", *GGUF},
+    "ollama": {"n-q4_k_m.gguf", *GGUF},
+}
+OPTIONS = {"gguf": {"quantization": "q8_0", "also": "q4_k_m"}}
+# Of each export: kills at so many first writes, at every so-many-th after them, at random moments.
+FIRST, THEN_EVERY, MOMENTS = 5, 14, 6
 
 
 @dataclass(frozen=True)
 class Export:
-    """One export, as a process of its own gets it. wanted: the files of the finished folder."""
+    """One export, as a process of its own gets it."""
 
     name: str
     source: Source
-    target: Path
     folder: Path
-    wanted: frozenset[str]
-    options: tuple[tuple[str, str], ...] = ()
+    options: dict[str, str]
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "models" / "n"
+
+    def files(self) -> dict[str, str]:
+        """What lies in the finished folder, weights by their checksum; nothing where none is."""
+        if not self.target.exists():
+            return {}
+        found = {path.name: _checksum(path) for path in self.target.iterdir()}
+        assert json.loads((self.target / "acceptance.json").read_text())
+        return found
+
+
+def _checksum(path: Path) -> str:
+    if path.suffix not in (".gguf", ".safetensors"):
+        return "there" if path.stat().st_size else "empty"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _export(export: Export, kill_at: int, count: Any) -> None:
-    """Export, and die before the write of that number; 0: never, but look before each of them.
+    """Export, and die before the write of that number; 0: never.
 
     A write is a file opened for writing, renamed, linked, removed, or a connection to a server.
     """
@@ -45,18 +82,15 @@ def _export(export: Export, kill_at: int, count: Any) -> None:
     torch.set_num_threads(1)
 
     def look(event: str, args: tuple[Any, ...]) -> None:
-        if not _writes(event, args):
-            return
-        count.value += 1
-        if count.value == kill_at:
-            _die()
-        if not kill_at and not _whole_or_none(export):
-            os._exit(3)
+        if _writes(event, args):
+            count.value += 1
+            if count.value == kill_at:
+                _die()
 
     sys.addaudithook(look)
     exporter = find(export.name)
-    options = exporter.options.parse(dict(export.options))
-    step = Step(export.folder, lambda event: None, lambda: None)
+    step = Step(export.folder / "run", lambda event: None, lambda: None)
+    options = exporter.options.parse(export.options)
     exporter.export(export.source, export.target, options, step)
 
 
@@ -72,17 +106,14 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _whole_or_none(export: Export) -> bool:
-    return not export.target.exists() or export.wanted <= set(os.listdir(export.target))
-
-
 @pytest.fixture(scope="module")
 def processes() -> Any:
     """Starts processes that need not import everything anew, where the system can do that."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "transformers", "peft", "gguf"])
+    loaded = ["torch", "transformers", "peft", "gguf", "accelerate", "transformers.models.llama"]
+    context.set_forkserver_preload([*loaded, "custom_ai.export.acceptance", __name__])
     return context
 
 
@@ -97,82 +128,73 @@ def source(model_folder: Folder, adapter_folder: Folder) -> Source:
     return Source(str(model_folder("trained")), adapter_folder("trained"), "n", "base")
 
 
-def _run(processes: Any, export: Export, kill_at: int = 0) -> tuple[int, int]:
-    """How the process ended, and the number of its writes."""
-    export.folder.mkdir(exist_ok=True)
+def _run(
+    processes: Any, export: Export, kill_at: int = 0, seconds: float = 300
+) -> tuple[int | None, int]:
+    """How the process ended, and the number of its writes; it is killed after these seconds."""
+    (export.folder / "run").mkdir(parents=True, exist_ok=True)
     count = processes.Value("i", 0)
     child = processes.Process(target=_export, args=(export, kill_at, count))
     child.start()
-    child.join(300)
+    child.join(seconds)
+    child.kill()
+    child.join()
     return child.exitcode, count.value
 
 
 def _points(writes: int) -> list[int]:
-    """Some numbers of writes, the last two among them: there a name is given."""
-    return sorted({writes // 3, 2 * writes // 3, writes - 1, writes})
+    """Numbers of writes: the first ones, some of the rest, and the last, where a name is given."""
+    if os.environ.get("CUSTOM_AI_ALL_KILLS"):
+        return list(range(1, writes + 1))
+    return sorted({*range(1, FIRST), *range(FIRST, writes, THEN_EVERY), writes - 1, writes})
 
 
-def test_an_adapter_is_there_whole_or_not_at_all(
-    processes: Any, source: Source, tmp_path: Path
+@pytest.mark.parametrize("name", FINISHED)
+def test_a_kill_leaves_all_or_nothing_and_the_same_command_finishes(
+    name: str, processes: Any, source: Source, ollama: StandIn, tmp_path: Path
 ) -> None:
-    def export(name: str) -> Export:
-        target, folder = tmp_path / f"models-{name}" / "n", tmp_path / f"run-{name}"
-        return Export("gguf_adapter", source, target, folder, frozenset(ADAPTER))
+    options = OPTIONS.get(name, {})
+    if name == "ollama":
+        options = {"url": ollama.url, "model": "whole"}
+    whole = Export(name, source, tmp_path / "whole", options)
+    started = os.times().elapsed
+    ended, writes = _run(processes, whole)
+    took = os.times().elapsed - started
+    finished = whole.files()
+    assert ended == 0 and finished.keys() == FINISHED[name] and writes > 15
+    assert "empty" not in finished.values()
 
-    # Looked at before every single write.
-    ended, writes = _run(processes, export("whole"))
-    assert (ended, _whole_or_none(export("whole"))) == (0, True)
-    assert writes > 20
-    killed = export("killed")
+    more = {"model": "killed", "replace": "true"} if name == "ollama" else {}
+    killed = replace(whole, folder=tmp_path / "killed", options={**options, **more})
+    made = ollama.models.get("whole:latest", {})
+    draw, kills = random.Random(5), 0
+    # Each goes on from what the kills before it left, and dies itself.
     for point in _points(writes):
-        assert _run(processes, killed, point)[0] in (-signal.SIGKILL, 137, 0)
-        assert _whole_or_none(killed), point
-    # The same command goes on from whatever the kills left.
-    assert _run(processes, killed)[0] == 0
-    assert {p.name for p in killed.target.iterdir()} == ADAPTER
-    assert [p.name for p in killed.target.parent.iterdir()] == ["n"]
-    assert not (killed.folder / "work").exists()
-    base = tmp_path / "base.gguf"
-    _write_base(source, base, tmp_path)
-    with LlamaCpp(base, threads=1, adapter=killed.target / "n-adapter.gguf") as model:
-        assert model.tokenize("a")
-
-
-def _write_base(source: Source, file: Path, folder: Path) -> None:
-    from custom_ai.export.gguf.writer import write
-
-    step = Step(folder, lambda event: None, lambda: None)
-    write(Path(source.base_path), file, "f16", "base", "base", step)
-
-
-def test_a_model_is_in_ollama_whole_or_not_at_all(
-    processes: Any, source: Source, ollama: StandIn, tmp_path: Path
-) -> None:
-    def export(name: str) -> Export:
-        target, folder = tmp_path / f"models-{name}" / "n", tmp_path / f"run-{name}"
-        options = (("url", ollama.url), ("model", name))
-        return Export("ollama", source, target, folder, frozenset(MODEL), options)
-
-    ended, writes = _run(processes, export("whole"))
-    assert ended == 0
-    made = ollama.models["whole:latest"]
-    killed = export("killed")
-    for point in _points(writes):
-        assert _run(processes, killed, point)[0] in (-signal.SIGKILL, 137, 0)
-        assert _whole_or_none(killed), point
+        kills += _run(processes, killed, point)[0] != 0
+        assert killed.files() in ({}, finished), point
         assert ollama.models.get("killed:latest", made).keys() == made.keys()
+    for _ in range(MOMENTS):
+        kills += _run(processes, killed, seconds=draw.uniform(0.05, took))[0] != 0
+        assert killed.files() in ({}, finished)
+        assert ollama.models.get("killed:latest", made).keys() == made.keys()
+    assert kills > len(_points(writes)) // 2
+
     assert _run(processes, killed)[0] == 0
-    assert {p.name for p in killed.target.iterdir()} == MODEL
-    assert sorted(ollama.models) == ["killed:latest", "whole:latest"]
-    assert ollama.models["killed:latest"].keys() == made.keys()
+    assert killed.files() == finished
+    # Nothing else is left, wherever it was killed.
+    assert [path.name for path in killed.target.parent.iterdir()] == ["n"]
+    assert not (killed.folder / "run" / "work").exists()
+    if name == "ollama":
+        assert sorted(ollama.models) == ["killed:latest", "whole:latest"]
+    for file in killed.target.glob("n-q*.gguf"):
+        with LlamaCpp(file, threads=1) as model:
+            assert model.tokenize("a")
 
 
 def test_a_model_that_got_its_name_before_the_kill_is_not_taken_for_somebody_elses(
     processes: Any, source: Source, ollama: StandIn, tmp_path: Path
 ) -> None:
-    options = (("url", ollama.url), ("model", "n"))
-    target, folder = tmp_path / "models" / "n", tmp_path / "run"
-    export = Export("ollama", source, target, folder, frozenset(MODEL), options)
+    export = Export("ollama", source, tmp_path / "own", {"url": ollama.url, "model": "n"})
     (ended, writes), point = _run(processes, export), 0
     assert ended == 0 and ollama.calls[-3] == "/api/copy"
     del ollama.models["n:latest"]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from custom_ai.errors import UserError
-from custom_ai.export.merge import mean_divergence, merge
+from custom_ai.export import streamed
+from custom_ai.export.merge import Precision, mean_divergence, merge
 from custom_ai.export.reference import Reference
+from custom_ai.models.loading import load_model
 from custom_ai.step import Step
 
 Folder = Callable[[str], Path]
@@ -29,6 +32,45 @@ def test_the_merged_model_says_what_base_and_adapter_say(
     )
     assert mean_divergence(beside, merged) < 1e-6
     assert mean_divergence(plain, merged) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama3", "gemma3", "phi3", "speaking qwen3"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+def test_weight_by_weight_gives_the_bytes_of_peft_and_transformers(
+    model_folder: Folder,
+    adapter_folder: Folder,
+    step: Step,
+    tmp_path: Path,
+    kind: str,
+    precision: Precision,
+) -> None:
+    base, adapter = model_folder(kind), adapter_folder(kind)
+    merge(str(base), adapter, tmp_path / "ours", step, precision)
+    model, _ = load_model(base, torch.float32)
+    whole = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
+    whole.to(getattr(torch, precision)).save_pretrained(tmp_path / "theirs")
+    ours, theirs = ((tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
+    assert ours.read_bytes() == theirs.read_bytes()
+    ours, theirs = (
+        json.loads((path.parent / "config.json").read_text()) for path in (ours, theirs)
+    )
+    assert {**ours, "rope_theta": None} == {**theirs, "rope_theta": None}
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "gemma2", "gemma3", "phi3", "longrope", "qwen3"])
+def test_a_model_that_is_read_piece_by_piece_says_what_it_says_in_memory(
+    model_folder: Folder, adapter_folder: Folder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "_PIECE", 5000)
+    base, tokens = model_folder(kind), list(range(5, 60))
+    for adapter in (None, adapter_folder(kind)):
+        model, _ = load_model(base, torch.float32)
+        if adapter:
+            model = PeftModel.from_pretrained(model, str(adapter))
+        with torch.inference_mode():
+            logits = model.eval()(torch.tensor([tokens])).logits[0, :-1]
+        found = Reference(base, adapter).log_probabilities(tokens, 54)
+        torch.testing.assert_close(found, logits.log_softmax(-1), atol=1e-5, rtol=1e-5)
 
 
 def test_other_programs_find_what_they_look_for(

@@ -85,6 +85,23 @@ def test_the_file_says_what_it_is(
     assert header.tensors["rope_freqs.weight"][0] == (16,)
 
 
+@pytest.mark.parametrize(
+    "base", ["org/base-1B", "mistralai/Mistral-7B-v0.1", "Qwen/Qwen3-0.6B", "me/finetune"]
+)
+def test_the_file_names_its_base_model_as_the_official_converter_does(
+    model_folder: Callable[[str], Path], step: Step, tmp_path: Path, base: str
+) -> None:
+    write(model_folder("plain"), tmp_path / "m.gguf", "f16", "n", base, step)
+    found = read_header(tmp_path / "m.gguf").values
+    card = {"base_model": [base]}
+    official = gguf.Metadata.apply_metadata_heuristic(gguf.Metadata(), card)
+    (wanted,) = official.base_models
+    assert found["general.base_model.count"] == 1
+    assert wanted["repo_url"] == f"https://huggingface.co/{base}"
+    said = {k: v for k, v in found.items() if k.startswith("general.base_model.0.")}
+    assert said == {f"general.base_model.0.{key}": value for key, value in wanted.items()}
+
+
 def test_a_sliding_window_ends_the_context(
     model_folder: Callable[[str], Path], step: Step, tmp_path: Path
 ) -> None:

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from custom_ai.errors import UserError
-from custom_ai.models.chat_template import CHATML, end_tokens, ensure_template, prompt_tokens
+from custom_ai.models.chat_template import (
+    CHATML,
+    conversation_tokens,
+    end_tokens,
+    ensure_template,
+    prompt_tokens,
+)
 from custom_ai.models.loading import load_model, memory_errors, use_threads
 from custom_ai.models.pieces import Pieces
 from custom_ai.models.transformers_chat import TransformersChat
@@ -159,6 +165,43 @@ def test_a_prompt_ends_where_the_answer_begins(taught: Path) -> None:
     _, tokenizer = load_model(taught, None)
     text = tokenizer.decode(prompt_tokens(tokenizer, question("Wo steht die Harfe?")))
     assert text == "<|im_start|>user\nWo steht die Harfe?<|im_end|>\n<|im_start|>assistant\n"
+
+
+THOUGHT = "<think>\n\n</think>\n\n"
+TURN = "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+SAID = "{{ message.content }}<|im_end|>\n{% endfor %}"
+THINKS = "{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+ASKING = (
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% if enable_thinking is false %}" + THINKS + "{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        # The thought is only in what the model is asked with.
+        TURN + SAID,
+        # As it is, and it trims.
+        TURN + SAID.replace("content", "content | trim"),
+        # Qwen3's own way: the last answer shows it as well.
+        TURN + "{% if message.role == 'assistant' and loop.last %}" + THINKS + SAID,
+    ],
+)
+def test_an_answer_is_learnt_after_exactly_what_the_model_is_asked_with(
+    taught: Path, template: str
+) -> None:
+    _, tokenizer = load_model(taught, None)
+    tokenizer.chat_template = template + ASKING
+    # The answer's own words are no mark of where it begins: they stand elsewhere as well.
+    for answer in ("Im Turm.", "im", " end\n" if "trim" in template else "end"):
+        asked = [{"role": "user", "content": "Wo ist im Turm.? end"}]
+        said = [*asked, {"role": "assistant", "content": answer}]
+        prompt, whole = prompt_tokens(tokenizer, asked), conversation_tokens(tokenizer, said)
+        text = tokenizer.decode(whole)
+        assert whole[: len(prompt)] == prompt
+        assert text.endswith(f"assistant\n{THOUGHT}{answer.strip()}<|im_end|>\n")
+        assert text.count("<think>") == 1
 
 
 def test_memory_that_runs_out_is_said_in_words() -> None:

@@ -15,7 +15,8 @@ from custom_ai.export.exporter import (
 )
 from custom_ai.export.exporters import gguf
 from custom_ai.export.gguf import adapter, writer
-from custom_ai.export.merge import base_folder, check_base, merge
+from custom_ai.export.merge import check_base, merge
+from custom_ai.export.weights import base_folder
 from custom_ai.step import Step
 from custom_ai.texts import t
 
@@ -48,9 +49,8 @@ class GgufAdapterExporter:
             with files.complete_folder(target) as folder:
                 file = folder / f"{source.name}-adapter.gguf"
                 step.log("export.writing")
-                adapter.write(
-                    source.adapter, base_folder(source.base_path), file, source.name, step
-                )
+                base_model = base_folder(source.base_path)
+                adapter.write(source.adapter, base_model, file, source.name, source.base, step)
                 step.log("export.checking")
                 accept(base, work / "merged", source.questions, step, adapter=file).save(folder)
                 write_card(folder, source, file.name)

@@ -21,6 +21,7 @@ from custom_ai.export.modelfile import Wishes
 from custom_ai.export.ollama_client import OllamaClient, full_name
 from custom_ai.export.verdict import DIALOGUES, Check
 from custom_ai.models.chat_template import prompt_tokens
+from custom_ai.models.loading import load_tokenizer
 from custom_ai.step import Step
 
 # Ollama copies the file while it checks it, and again while it quantises.
@@ -79,7 +80,7 @@ class OllamaExporter:
                 body["quantize"] = _THERE[options.quantization]
             _create(client, path, body, step)
             step.log("export.ollama_asking")
-            _report(target, _question(client, trial, source, step))
+            _report(target, _question(client, trial, source, options.system, step))
             files.write_json(given, {"model": model})
             client.copy(trial, model)
         return path
@@ -167,19 +168,24 @@ def _create(client: OllamaClient, path: Path, body: dict[str, Any], step: Step) 
             step.progress(line.get("completed", 0), line["total"], "byte")
 
 
-def _question(client: OllamaClient, model: str, source: Source, step: Step) -> list[Check]:
-    """Ollama's own answers: to as many tokens as the training saw, and ended by themselves."""
-    from transformers import AutoTokenizer
+def _question(
+    client: OllamaClient, model: str, source: Source, system: str, step: Step
+) -> list[Check]:
+    """Ollama's own answers: to as many tokens as the training saw, and ended by themselves.
 
-    tokenizer = AutoTokenizer.from_pretrained(source.base_path, trust_remote_code=False)
+    system: what the model was told of itself there, which Ollama puts before each question.
+    """
+    tokenizer = load_tokenizer(source.base_path)
     asked = [[{"role": "user", "content": q}] for q, _ in source.questions[:2]]
     asked = asked or [list(dialogue) for dialogue in DIALOGUES[:2]]
+    told = [{"role": "system", "content": system}] if system else []
     ended = same = 0
     for messages in asked:
         step.stop_if_asked()
         answer = client.chat(model, messages, _TOKENS)
+        read = len(prompt_tokens(tokenizer, told + messages))
         ended += answer.get("done_reason") == "stop"
-        same += answer.get("prompt_eval_count") == len(prompt_tokens(tokenizer, messages))
+        same += answer.get("prompt_eval_count") == read
     if same < len(asked):
         step.warn("export.ollama_reads", value=same, bound=len(asked))
     return [

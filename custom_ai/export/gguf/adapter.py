@@ -12,7 +12,7 @@ from custom_ai import files
 from custom_ai.errors import UserError
 from custom_ai.export.gguf.numbers import Numbers
 from custom_ai.export.gguf.stream import Tensor, open_writer, write_tensors
-from custom_ai.export.gguf.writer import interleave, tensor_names
+from custom_ai.export.gguf.writer import add_base, interleave, tensor_names
 from custom_ai.models.architectures import Architecture, for_config
 from custom_ai.step import Step
 
@@ -32,10 +32,11 @@ def check(settings: dict[str, Any]) -> None:
             raise UserError("export.adapter_kind", setting=name, value="–")
 
 
-def write(adapter: Path, base: Path, target: Path, name: str, step: Step) -> None:
+def write(adapter: Path, base: Path, target: Path, name: str, base_name: str, step: Step) -> None:
     """Write PEFT's adapter to `target`, which appears when it is whole.
 
-    base: the folder of the base model. Raises UserError for an adapter that can't be written.
+    base: the folder of the base model. name and base_name: what the file says of itself and of
+    that model. Raises UserError for an adapter that can't be written.
     """
     import gguf
 
@@ -49,6 +50,7 @@ def write(adapter: Path, base: Path, target: Path, name: str, step: Step) -> Non
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
         writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(settings))
         writer.add_name(name)
+        add_base(writer, base_name)
         write_tensors(writer, tensors, step)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,7 @@ from custom_ai import files
 from custom_ai.errors import UserError
 from custom_ai.export.gguf import numbers, vocabulary
 from custom_ai.export.gguf.stream import Tensor, open_writer, write_tensors
+from custom_ai.export.weights import Stored, stored
 from custom_ai.models.architectures import Architecture, for_config
 from custom_ai.step import Step
 
@@ -23,6 +24,8 @@ FileType = Literal["f32", "f16", "bf16", "q8_0"]
 _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
 
 def write(
     folder: Path, target: Path, file_type: FileType, name: str, base: str, step: Step
@@ -34,14 +37,14 @@ def write(
     """
     config = files.read_json(folder / "config.json")
     architecture = for_config(config)
-    sources = dict(_weights(folder))
+    sources = {n: t for n, t in stored(folder).items() if not n.endswith("rotary_emb.inv_freq")}
     tied = config.get("tie_word_embeddings", architecture.tied)
     if tied:
         sources.pop(_HEAD, None)
     for needed in (_EMBEDDING,) if tied else (_EMBEDDING, _HEAD):
         if needed not in sources:
             raise UserError("export.missing_tensor", tensor=needed)
-    rows = sources[_EMBEDDING].rows
+    rows = sources[_EMBEDDING].shape[0]
     words = vocabulary.read(folder, rows)
     tensors = numbers.rope_tensors(config)
     tensors += _tensors(sources, architecture, numbers.Numbers.of(config), file_type)
@@ -55,42 +58,8 @@ def write(
         write_tensors(writer, tensors, step)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where one tensor of the model lies."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        return self.shape[0]
-
-    def load(self) -> torch.Tensor:
-        from safetensors import safe_open
-
-        with safe_open(self.file, "pt") as stream:
-            weights: torch.Tensor = stream.get_tensor(self.name)
-        return weights
-
-
-def _weights(folder: Path) -> Iterator[tuple[str, _Source]]:
-    from safetensors import safe_open
-
-    index = folder / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.exists():
-        names = sorted(set(files.read_json(index)["weight_map"].values()))
-    for file in (folder / name for name in names):
-        with safe_open(file, "pt") as stream:
-            for name in stream.keys():  # noqa: SIM118 - not a dict
-                if not name.endswith("rotary_emb.inv_freq"):
-                    yield name, _Source(file, name, tuple(stream.get_slice(name).get_shape()))
-
-
 def _tensors(
-    sources: dict[str, _Source],
+    sources: dict[str, Stored],
     architecture: Architecture,
     shape: numbers.Numbers,
     file_type: FileType,
@@ -123,6 +92,22 @@ def tensor_names(architecture: Architecture, layers: int) -> TensorNameMap:
     return gguf.get_tensor_name_map(arch, layers)
 
 
+def add_base(writer: GGUFWriter, base: str) -> None:
+    """Say what model it was made from, a hub id in the words of llama.cpp's own converter."""
+    import gguf
+
+    writer.add_base_model_count(1)
+    if not _HUB_ID.fullmatch(base):
+        writer.add_base_model_name(0, base)
+        return
+    name, owner, _, _, version, _ = gguf.Metadata.get_model_id_components(base)
+    writer.add_base_model_name(0, gguf.Metadata.id_to_title(name))
+    writer.add_base_model_organization(0, gguf.Metadata.id_to_title(owner))
+    if version:
+        writer.add_base_model_version(0, version)
+    writer.add_base_model_repo_url(0, f"https://huggingface.co/{base}")
+
+
 def interleave(weights: torch.Tensor, heads: int) -> torch.Tensor:
     """The rows of each head changed from (half, pair) to (pair, half)."""
     pairs = weights.shape[0] // heads // 2
@@ -140,11 +125,11 @@ def _kind(shape: tuple[int, ...], wanted: GGMLQuantizationType) -> GGMLQuantizat
     return wanted
 
 
-def _interleaved(source: _Source, heads: int) -> Callable[[], torch.Tensor]:
+def _interleaved(source: Stored, heads: int) -> Callable[[], torch.Tensor]:
     return lambda: interleave(source.load(), heads)
 
 
-def _from_zero(source: _Source) -> Callable[[], torch.Tensor]:
+def _from_zero(source: Stored) -> Callable[[], torch.Tensor]:
     return lambda: source.load().float() + 1
 
 
@@ -153,8 +138,7 @@ def _describe(writer: GGUFWriter, name: str, base: str, file_type: FileType) -> 
 
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
-    writer.add_base_model_count(1)
-    writer.add_base_model_name(0, base)
+    add_base(writer, base)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     kind = "ALL_F32" if file_type == "f32" else f"MOSTLY_{file_type.upper()}"
     writer.add_file_type(gguf.LlamaFileType[kind])
