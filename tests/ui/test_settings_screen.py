@@ -55,6 +55,11 @@ def test_every_setting_has_its_place_on_the_screen() -> None:
     assert drawn | {"training", "prompts"} == set(Settings.model_fields)
 
 
+def test_one_can_sign_in_with_openrouter_as_long_as_there_is_no_key(ask: Window) -> None:
+    assert "Sign in with OpenRouter" in ask.get("/api/settings/keys").text
+    assert "Sign in with OpenRouter" not in save_key(ask)
+
+
 def test_a_key_is_kept_and_only_its_end_is_shown(ask: Window) -> None:
     assert "no key" in ask.get("/api/settings/keys").text
     card = save_key(ask)

@@ -21,6 +21,7 @@ from custom_ai.ui.numbers import read_number, write_number
 from custom_ai.ui.render import render
 from custom_ai.ui.reveal import reveal
 from custom_ai.ui.routes.provider import KEY_PAGES
+from custom_ai.ui.routes.sign_in import sign_in
 
 router = APIRouter(prefix="/api/settings", route_class=Spoken, default_response_class=HTMLResponse)
 
@@ -43,6 +44,7 @@ def keys() -> str:
         passwords=secrets.PASSWORDS,
         variable=secrets.variable,
         file=secrets.secrets_file(),
+        sign_in=Markup(sign_in()),
     )
 
 
