@@ -55,8 +55,7 @@ class Folder:
 
     def rows(self, split: str) -> list[dict[str, Any]]:
         with open(self.path / "samples.jsonl", encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-        return [row for row in rows if row["split"] == split]
+            return [row for row in map(json.loads, lines) if row["split"] == split]
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[tuple[Path, str]]:
@@ -158,17 +157,16 @@ class Keeper:
         control.should_training_stop |= self._is_over(state)
 
     def save(self) -> None:
-        trainer = self.trainer
         with self.folder.saving() as (target, name), untouched():
             state, adapter = target / "state", target / "adapter"
             state.mkdir()
-            _write_adapter(trainer.model, adapter)
+            _write_adapter(self.trainer.model, adapter)
             shutil.copytree(adapter, state, dirs_exist_ok=True)
-            trainer._save_rng_state(str(state))
-            trainer._save_optimizer_and_scheduler(str(state))
-            trainer.state.save_to_json(str(state / "trainer_state.json"))
-        self.folder.tell("saved", state=_as_json(trainer.state), name=name)
-        self._saved_step = trainer.state.global_step
+            self.trainer._save_rng_state(str(state))
+            self.trainer._save_optimizer_and_scheduler(str(state))
+            self.trainer.state.save_to_json(str(state / "trainer_state.json"))
+        self.folder.tell("saved", state=_as_json(self.trainer.state), name=name)
+        self._saved_step = self.trainer.state.global_step
         self._last_save = time.monotonic()
 
     def saved(self, state: Any) -> None:
@@ -188,9 +186,8 @@ class Keeper:
 
     def _save_is_due(self, state: Any) -> bool:
         steps, minutes = self.folder.job["save_steps"], self.folder.job["save_minutes"]
-        if steps and state.global_step % steps == 0:
-            return True
-        return bool(minutes) and time.monotonic() - self._last_save >= minutes * 60
+        due = steps and state.global_step % steps == 0
+        return bool(due or (minutes and time.monotonic() - self._last_save >= minutes * 60))
 
 
 def _as_json(state: Any) -> dict[str, Any]:
@@ -295,6 +292,9 @@ def _train(folder: Folder) -> None:
         train_dataset=dataset(train),
         eval_dataset=dataset(validation) if validation else None,
     )
+    # TRL makes it bfloat16 on base weights in 4 bits, too coarse for small steps; and only once.
+    for weight in filter(lambda weight: weight.requires_grad, model.parameters()):
+        weight.data = weight.data.float()
     trainer.train(resume_from_checkpoint=job["resume"])
     folder.tell("done", state=_as_json(trainer.state))
 

@@ -30,19 +30,24 @@ def test_without_the_library_it_is_said_how_to_get_it(
 
 @installed
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("engine", ["trl", "unsloth"], indirect=True)
 def test_a_training_in_4_bits_learns_is_continued_exactly_and_its_adapter_loads(
-    make_recording: Callable[[str], Any],
+    engine: str, make_recording: Callable[[str], Any]
 ) -> None:
+    options = {"engine": engine, "load_in_4bit": True}
     whole, paused = make_recording("whole"), make_recording("paused")
-    result = whole.train(load_in_4bit=True)
+    result = whole.train(**options)
     losses = [event["loss"] for event in whole.of("metric") if "loss" in event]
     assert losses[-1] < losses[0]
 
-    paused.polled = lambda count: setattr(paused, "wish", "pause" if count >= 4 else None)
+    def polled(count: int) -> None:
+        paused.wish = "pause" if paused.of("metric") else None
+
+    paused.polled = polled
     with pytest.raises(Stopped):
-        paused.train(load_in_4bit=True)
+        paused.train(**options)
     paused.polled = lambda count: None
-    paused.train(load_in_4bit=True)
+    paused.train(**options)
     assert paused.numbers() == whole.numbers()
     weights = "adapter/adapter_model.safetensors"
     assert (paused.folder / weights).read_bytes() == (whole.folder / weights).read_bytes()
