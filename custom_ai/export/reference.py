@@ -82,9 +82,9 @@ class Reference:
         ends = end_tokens(self.tokenizer)
         answer: list[int] = []
         while len(answer) < limit:
-            tokens = [*prompt, *answer]
+            tokens, room = [*prompt, *answer], limit - len(answer)
             # Whatever follows the last guess, it isn't looked at.
-            guess = [*draft(tokens, limit - len(answer)), 0]
+            guess = [*draft(tokens, room)[: room - 1], 0]
             likeliest = self.log_probabilities([*tokens, *guess], len(guess)).argmax(-1)
             for own, guessed in zip(likeliest.tolist(), guess, strict=True):
                 answer.append(own)
@@ -116,7 +116,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         raise UserError("export.no_adapter", path=adapter)
     whole = files.read_json(adapter / "adapter_config.json").get("modules_to_save")
     if whole:
-        raise UserError("export.adapter_does_not_fit", reason=f"modules_to_save = {whole}")
+        raise UserError("export.adapter_replaces", modules=", ".join(whole))
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     # torch, safetensors and PEFT each have their own ways to say that the shapes differ.

@@ -144,6 +144,25 @@ def test_the_adapter_folder_tells_nobody_where_the_base_lay(
     assert config["base_model_name_or_path"] == "org/base-1B"
 
 
+@pytest.mark.parametrize("name", names())
+def test_of_a_base_in_a_folder_only_the_folders_name_is_told(
+    name: str, model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
+) -> None:
+    exporter, base = find(name), str(model_folder("trained"))
+    source = Source(base, adapter_folder("trained"), "n", base, QUESTIONS)
+    options = exporter.options()
+    with contextlib.ExitStack() as stack:
+        if name == "ollama":
+            url = stack.enter_context(stand_in(tmp_path)).url
+            options = exporter.options.parse({"url": url, "model": "n"})
+        exporter.export(source, step.folder / "m", options, step)
+    told = [file for file in (step.folder / "m").rglob("*") if file.is_file()]
+    assert "README.md" in {file.name for file in told}
+    for file in told:
+        assert str(Path(base).parent).encode() not in file.read_bytes(), file.name
+    assert Path(base).name in (step.folder / "m" / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("kind", ["llama3", "qwen3", "phi3", "gemma3"])
 def test_a_gguf_adapter_makes_the_base_the_trained_model(
     kind: str, model_folder: Folder, tmp_path: Path, step: Step

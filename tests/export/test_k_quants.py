@@ -115,18 +115,31 @@ def test_odd_weights_stay_as_close_as_in_llama_cpp(kind: str, name: str) -> None
 
 def test_pieces_don_t_mix_however_many_there_are() -> None:
     random = torch.Generator().manual_seed(2)
-    weights = torch.randn(1300, 256, generator=random)
+    weights = torch.randn(2600, 256, generator=random)
     for quantise in KINDS.values():
         whole = quantise(weights)
-        parts = [quantise(weights[start : start + 512]) for start in (0, 512, 1024)]
+        parts = [quantise(weights[start : start + 1000]) for start in (0, 1000, 2000)]
         assert torch.equal(whole, torch.cat(parts))
+
+
+def test_the_bytes_are_the_same_with_any_number_of_threads() -> None:
+    weights = torch.randn(3000, 256, generator=torch.Generator().manual_seed(4)).half()
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append([quantise(weights) for quantise in KINDS.values()])
+    finally:
+        torch.set_num_threads(threads)
+    for several in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], several, strict=True))
 
 
 def test_the_number_of_threads_stays_as_it_was() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        q4_k(torch.randn(600, 256))
+        q4_k(torch.randn(1200, 256))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from custom_ai.errors import UserError
 from custom_ai.export import streamed
 from custom_ai.export.merge import Precision, mean_divergence, merge
-from custom_ai.export.reference import Reference
+from custom_ai.export.reference import Draft, Reference
+from custom_ai.models.chat_template import end_tokens
 from custom_ai.models.loading import load_model
 from custom_ai.step import Step
+from custom_ai.texts import use_language
 
 Folder = Callable[[str], Path]
 
@@ -121,6 +123,35 @@ def test_an_adapter_of_another_model_is_refused(
     assert list(tmp_path.glob("merged*")) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "says", "advises"),
+    [
+        ("en", "replaces whole parts", "Train again"),
+        ("de", "ersetzt ganze Teile", "Trainieren Sie"),
+    ],
+)
+def test_an_adapter_with_whole_modules_is_refused_with_their_names(
+    model_folder: Folder,
+    adapter_folder: Folder,
+    step: Step,
+    tmp_path: Path,
+    language: str,
+    says: str,
+    advises: str,
+) -> None:
+    copy = tmp_path / "adapter"
+    shutil.copytree(adapter_folder("qwen2"), copy)
+    settings = json.loads((copy / "adapter_config.json").read_text())
+    settings["modules_to_save"] = ["lm_head", "embed_tokens"]
+    (copy / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError) as caught:
+        merge(str(model_folder("qwen2")), copy, tmp_path / "merged", step)
+    use_language(language)
+    assert says in caught.value.message and "lm_head, embed_tokens" in caught.value.message
+    assert advises in caught.value.hint
+    assert list(tmp_path.glob("merged*")) == []
+
+
 def test_a_folder_without_safetensors_is_no_adapter(
     model_folder: Folder, adapter_folder: Folder, step: Step, tmp_path: Path
 ) -> None:
@@ -145,6 +176,28 @@ def test_a_merge_that_changes_the_answers_is_refused(
         merge(str(base), adapter_folder("qwen2"), tmp_path / "merged", step, "bfloat16")
     assert caught.value.code == "export.failed.merge"
     assert not (tmp_path / "merged").exists()
+
+
+def test_no_guess_changes_whether_a_model_ends_its_turn(model_folder: Folder) -> None:
+    reference = Reference(model_folder("trained"))
+    prompt = reference.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Wie groß ist das Gerät?"}], add_generation_prompt=True
+    )["input_ids"]
+    own: list[int] = []
+    while not own or own[-1] not in end_tokens(reference.tokenizer):
+        logits = reference.log_probabilities([*prompt, *own, 0], 1)
+        own.append(int(logits.argmax()))
+    guesses: dict[str, Draft] = {
+        "none": lambda tokens, room: [],
+        "right": lambda tokens, room: own[len(tokens) - len(prompt) :][:room],
+        "wrong": lambda tokens, room: [7] * room,
+        "half right": lambda tokens, room: [*own[len(tokens) - len(prompt) :][:2], 7, 7],
+        "an end too early": lambda tokens, room: own[-1:],
+        "beyond the end": lambda tokens, room: [*own[len(tokens) - len(prompt) :], 7, 7],
+    }
+    for name, guess in guesses.items():
+        assert reference.stops(prompt, len(own), guess), name
+        assert not reference.stops(prompt, len(own) - 1, guess), name
 
 
 def test_a_base_model_that_is_gone_is_named(step: Step, tmp_path: Path) -> None:

@@ -118,9 +118,10 @@ def _loader(source: Path, tensor: Any) -> Callable[[], torch.Tensor]:
     import torch
 
     def load() -> torch.Tensor:
-        # Read, not taken from the mapped file: of that, what was seen once would stay in memory.
-        read = np.fromfile(source, tensor.data.dtype, tensor.data.size, offset=tensor.data_offset)
-        return torch.from_numpy(read.reshape(tensor.data.shape))
+        # Mapped anew for each tensor and let go with it: each thread reads the pieces it works on,
+        # and what was seen once doesn't stay in memory. Nothing is written to a copy-on-write map.
+        shape, place = tensor.data.shape, int(tensor.data_offset)
+        return torch.from_numpy(np.memmap(source, tensor.data.dtype, "c", place, shape))
 
     return load
 
