@@ -176,16 +176,28 @@ def test_a_gguf_adapter_makes_the_base_the_trained_model(
     assert sorted(p.name for p in step.folder.iterdir() if p.is_dir()) == ["m"]
 
 
-@pytest.mark.parametrize("more", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+@pytest.mark.parametrize(
+    ("more", "code", "named"),
+    [
+        ({"use_dora": True}, "export.adapter_kind", "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "export.adapter_replaces", "lm_head"),
+    ],
+)
 def test_an_adapter_llama_cpp_would_misread_is_refused_at_once(
-    more: dict[str, Any], model_folder: Folder, tmp_path: Path, step: Step, events: list[Event]
+    more: dict[str, Any],
+    code: str,
+    named: str,
+    model_folder: Folder,
+    tmp_path: Path,
+    step: Step,
+    events: list[Event],
 ) -> None:
     exporter = find("gguf_adapter")
     adapter = _adapter(model_folder("plain"), tmp_path / "adapter", **more)
-    with pytest.raises(UserError, match=next(iter(more))) as caught:
+    with pytest.raises(UserError, match=named) as caught:
         source = Source(str(model_folder("plain")), adapter, "n")
         exporter.export(source, step.folder / "m", exporter.options(), step)
-    assert caught.value.code == "export.adapter_kind"
+    assert caught.value.code == code
     assert not events
 
 

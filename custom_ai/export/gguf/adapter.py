@@ -24,8 +24,10 @@ _WEIGHT = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 def check(settings: dict[str, Any]) -> None:
     """Raise UserError for an adapter with more than the two matrices llama.cpp knows."""
-    for name, plain in (("use_dora", False), ("bias", "none"), ("modules_to_save", None)):
-        if settings.get(name) not in (plain, None, []):
+    if whole := settings.get("modules_to_save"):
+        raise UserError("export.adapter_replaces", modules=", ".join(whole))
+    for name, plain in (("use_dora", False), ("bias", "none")):
+        if settings.get(name) not in (plain, None):
             raise UserError("export.adapter_kind", setting=name, value=settings[name])
     for name in ("rank_pattern", "alpha_pattern"):
         if settings.get(name):
