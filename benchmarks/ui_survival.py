@@ -4,10 +4,11 @@ python -m benchmarks.ui_survival [--times 50] [--task train]
 
 For each kind of run: the run is held and works in slices, so that all disturbances fall into it;
 after each one the window must show its card again, the run must have the same process, and at the
-end there must be one run, finished. Prints how long the card took to be back after a reload, after
-a new tab, and after the app was killed and started again (that one includes the start of the app;
-the window that stayed open counts, its page is loaded anew a little later). The browser has a
-profile on disk, as everybody's has: a private window compiles every script anew.
+end there must be one run, finished. Prints how long it took until a person saw the card again after
+a reload, in a new tab, and after the app was killed and started again (that one includes the start
+of the app; the window that stayed open counts, its page is loaded anew a little later), and how
+long until all forms were drawn, too ("usable"). The browser has a profile on disk, as everybody's
+has: a private window compiles every script anew.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 from custom_ai.runs import runner
 from custom_ai.ui.window import window_program
 from tests.ui.serving import free_port
-from tests.ui.surviving import SCREENS, TASKS, Windows, disturb, options_of, project_before
+from tests.ui.surviving import SCREENS, TASKS, Back, Windows, disturb, options_of, project_before
 
 
 def main(arguments: list[str]) -> int:
@@ -51,8 +52,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _figures(seconds: list[float]) -> dict[str, float]:
-    found = {"times": len(seconds), "median": statistics.median(seconds), "longest": max(seconds)}
+def _figures(back: Back) -> dict[str, float]:
+    found = {
+        "times": len(back.seen),
+        "median": statistics.median(back.seen),
+        "longest": max(back.seen),
+        "usable": statistics.median(back.usable),
+        "longest usable": max(back.usable),
+    }
     return {name: round(value, 2) for name, value in found.items()}
 
 

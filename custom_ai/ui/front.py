@@ -43,6 +43,10 @@ _ANSWERED_FIRST = ("/api/", "/static/")
 # How long a question for the state waits for a change before it is answered all the same.
 _READY_SECONDS = 10.0
 
+# How long what an open window asks for waits for its answer while the app is loaded, so that the
+# window shows how the work stands in the moment that can be told.
+_HELD_SECONDS = 2.0
+
 # After everything is closed: how long a thread may keep the process, then it ends regardless.
 _LEAVE_SECONDS = 5.0
 
@@ -82,6 +86,7 @@ class Front:
         self._app: App | None = None
         self._has_pages = False
         self._error: UserError | None = None
+        self._answering = asyncio.Event()
         self._settled = asyncio.Event()
         self._closing = asyncio.Event()
 
@@ -92,7 +97,11 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http" and scope["path"] == "/ready":
+            return
+        if scope["type"] == "http" and scope["path"].startswith("/api/"):
+            with contextlib.suppress(TimeoutError):  # then it is told to come again
+                await asyncio.wait_for(self._answering.wait(), _HELD_SECONDS)
+        if scope["type"] == "http" and scope["path"] == "/ready":
             await self._tell_state(send)
         elif self._app and (self._has_pages or scope["path"].startswith(_ANSWERED_FIRST)):
             await self._app(scope, receive, send)
@@ -109,6 +118,7 @@ class Front:
         await receive()
         _leave_even_if_a_thread_hangs()
         self._closing.set()
+        self._answering.set()
         self._settled.set()
         await living
         await send({"type": "lifespan.shutdown.complete"})
@@ -122,6 +132,7 @@ class Front:
                 return
             async with made.app.router.lifespan_context(made.app):
                 self._app = made.app
+                self._answering.set()
                 await _unless(closing, _in_thread(made.load_pages))
                 self._has_pages = not closing.done()
                 self._settled.set()
@@ -138,6 +149,7 @@ class Front:
             )
             # Its life has ended: nobody is handed to it any more.
             self._app = None
+            self._answering.set()
             self._settled.set()
             self._failed(self._error)
 

@@ -10,6 +10,10 @@ from custom_ai.runs.run import ACTIVE, Run, all_runs
 
 StepState = Literal["done", "running", "next", "waiting"]
 
+# The steps in their order, each a tab of the page: a module of `tabs`. The last one is not a step
+# of the chain, and has no state.
+STEPS = ("documents", "model", "samples", "training", "chat", "settings")
+
 # What was counted last, for as long as a shared corpus does not answer.
 _counted: dict[Path, tuple[int, int]] = {}
 
@@ -64,6 +68,11 @@ class Journey:
     def _has_finished(self, task: str) -> bool:
         run = self.newest.get(task)
         return run is not None and run.state == "finished"
+
+
+def step_of(task: str) -> str | None:
+    """The step at which the runs of a task are shown."""
+    return next((step for step, tasks in _TASKS.items() if task in tasks), None)
 
 
 def look(project: Project) -> Journey:

@@ -1,4 +1,4 @@
-"""The one page of the app, in one language: top bar, navigation, one tab per step of the chain."""
+"""What Gradio draws of the one page of the app, in one language: one tab per step of the chain."""
 
 from importlib import import_module
 from types import ModuleType
@@ -7,11 +7,8 @@ import gradio as gr
 
 from custom_ai.texts import in_language, t
 from custom_ai.ui import gradio_windows
-from custom_ai.ui.render import render
+from custom_ai.ui.journey import STEPS
 from custom_ai.ui.screen import Screen, html
-
-# The chain, in its order; each is a module of `tabs` with `draw(screen)`.
-TABS = ("documents", "model", "samples", "training", "chat", "settings")
 
 
 def build(lang: str) -> gr.Blocks:
@@ -20,11 +17,10 @@ def build(lang: str) -> gr.Blocks:
         title="custom-ai", analytics_enabled=False, fill_width=True, elem_id="custom-ai"
     )
     with in_language(lang), page:
-        html(render("shell", lang=lang), elem_id="shell")
         banner = html("", elem_id="banner")
         screen = Screen(page, lang, banner)
         with gr.Tabs(elem_classes="ca-tabs", elem_id="steps"):
-            for name in TABS:
+            for name in STEPS:
                 with gr.Tab(t(f"ui.tab_{name}"), id=name, elem_id=f"step-{name}"):
                     tab(name).draw(screen)
         screen.finish()
@@ -33,10 +29,5 @@ def build(lang: str) -> gr.Blocks:
 
 
 def tab(name: str) -> ModuleType:
-    """The module of one tab."""
+    """The module of one tab; it has `draw(screen)`."""
     return import_module(f"custom_ai.ui.tabs.{name}")
-
-
-def head(lang: str) -> str:
-    """What stands in the page's head: the language of the built-in words, styles, scripts."""
-    return render("head", lang=lang)

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from custom_ai.texts import LANGUAGES
 from custom_ai.ui import gradio_import
 from custom_ai.ui.asgi import Receive, Scope, Send, answer
+from custom_ai.ui.opening import Opening
 
 _CLOSED: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
 
@@ -25,6 +26,7 @@ class Pages:
 
     def __init__(self) -> None:
         self._built: dict[str, FastAPI] = {}
+        self._opened: dict[str, Opening] = {}
         self._alive: set[str] = set()
         self._building = {lang: asyncio.Lock() for lang in LANGUAGES}
         self._closing = asyncio.Event()
@@ -37,15 +39,16 @@ class Pages:
 
     def load(self, lang: str) -> None:
         """Build the page of one language before anybody asks for it."""
-        self._built[lang] = _build(lang)
+        built = _build(lang)
+        self._built[lang], self._opened[lang] = built, Opening(built, lang)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lang = scope["path"].split("/")[1]
         if lang not in LANGUAGES:
             await answer(send, 404, b"Not found", "text/plain")
             return
-        app = await self._page(lang)
-        await app(scope, receive, send)
+        await self._page(lang)
+        await self._opened[lang](scope, receive, send)
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -56,8 +59,8 @@ class Pages:
             self._closing.set()
             await asyncio.gather(*self._lives)
 
-    async def _page(self, lang: str) -> FastAPI:
-        """The running page of a language."""
+    async def _page(self, lang: str) -> None:
+        """Have the page of a language built and running."""
         async with self._building[lang]:
             if lang not in self._built:
                 await to_thread.run_sync(self.load, lang)
@@ -67,7 +70,6 @@ class Pages:
                 self._lives.append(asyncio.create_task(self._live(self._built[lang], alive)))
                 await alive
                 self._alive.add(lang)
-        return self._built[lang]
 
     async def _live(self, app: FastAPI, alive: asyncio.Future[None]) -> None:
         try:
@@ -100,7 +102,6 @@ def _build(lang: str) -> FastAPI:
         show_error=False,
         enable_monitoring=False,
         theme=theme(),
-        head=page.head(lang),
         app_kwargs=dict(_CLOSED),  # Gradio writes into it
     )
     return app

@@ -149,6 +149,8 @@ def fragment(path: str, triggers: str, classes: str = "", keeps: str = "") -> gr
     """
     when = ", ".join(["load", *(f"ca:{name} from:body" for name in triggers.split())])
     about = f'hx-get="{path}" hx-trigger="{when}" hx-swap="morph:innerHTML"'
+    if "ca-card-of-run" in classes:
+        about += ' hx-ext="morph"'  # what is open in it, and has the focus, stays
     if keeps:
         about += f' hx-include="this" hx-params="{keeps}" hx-disinherit="*"'
     return html(f'<div class="{classes}" {about}></div>')

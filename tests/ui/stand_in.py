@@ -94,6 +94,8 @@ def create_in_two_parts() -> "Made":
     """Pages take until the file `pages` is there; everything else is answered before."""
     from custom_ai.ui.front import Made
 
+    while (folder() / "gate").exists():
+        time.sleep(0.02)
     app = build()
 
     async def api() -> str:

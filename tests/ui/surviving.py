@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -92,18 +93,19 @@ class Windows:
         page.goto(url)
         page.wait_for_selector("body[data-ready]")
         page.goto(self._url.partition("/?")[0] + self._address)
+        page.wait_for_selector("body[data-ready]")
         return page
 
     def reload(self) -> None:
         """Press F5."""
-        self.page.reload()
+        self.page.reload(wait_until="commit")
 
     def close_and_open(self) -> None:
         """Close the tab and open another one."""
         self.page.close()
         self.page = self._context.new_page()
         self.page.set_default_timeout(_PATIENCE)
-        self.page.goto(self._url.partition("/?")[0] + self._address)
+        self.page.goto(self._url.partition("/?")[0] + self._address, wait_until="commit")
 
     def restart(self) -> None:
         """Kill the app; the window that is still open hears of the run from the new one."""
@@ -118,7 +120,11 @@ class Windows:
             self._start()
 
     def wait_for_progress(self, task: str) -> None:
-        """Until the run's card shows how it stands."""
+        """Until the run's card is seen: in the first view, or in its place on the page."""
+        self.page.wait_for_selector(f"[hx-get='/api/runs/card/{task}'] .ca-run >> visible=true")
+
+    def wait_until_usable(self, task: str) -> None:
+        """Until the forms are drawn, too, and the card stands in its place among them."""
         self.page.wait_for_selector("body[data-ready]")
         card = f"#step-{SCREENS[task]} [hx-get='/api/runs/card/{task}'] .ca-run"
         self.page.wait_for_selector(card)
@@ -158,12 +164,20 @@ def let_work(process: psutil.Process, seconds: float) -> None:
     process.suspend()
 
 
+@dataclass
+class Back:
+    """Seconds of each disturbance until the run was seen again, and until all could be used."""
+
+    seen: list[float] = field(default_factory=list)
+    usable: list[float] = field(default_factory=list)
+
+
 def disturb(
     windows: Windows, run: Run, times: int, slice_: float, seed: int = 1
-) -> dict[str, list[float]]:
+) -> dict[str, Back]:
     """Reload, close and restart `times` times while the run is at work; then let it end.
 
-    Returns for each kind how long it took until the window showed the run again, in seconds.
+    Returns how long it took until the window was back, for each kind of disturbance.
     Fails when the run stopped, when its process is another one, or when there is a second run.
     """
     chance = random.Random(seed)
@@ -172,7 +186,7 @@ def disturb(
         "new tab": windows.close_and_open,
         "restart of the app": windows.restart,
     }
-    back: dict[str, list[float]] = {name: [] for name in ways}
+    back = {name: Back() for name in ways}
     with slowly(run) as process:
         pid = process.pid
         for number in range(times):
@@ -180,9 +194,10 @@ def disturb(
             started = time.monotonic()
             ways[name]()
             windows.wait_for_progress(run.task)
-            back[name].append(time.monotonic() - started)
+            back[name].seen.append(time.monotonic() - started)
             windows.settle()
-            windows.wait_for_progress(run.task)
+            windows.wait_until_usable(run.task)
+            back[name].usable.append(time.monotonic() - started)
             assert run.state in ACTIVE, run.state
             assert run.pid == pid
             let_work(process, slice_)

@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from custom_ai.projects.project import Project
 from custom_ai.texts import LANGUAGES
-from custom_ai.ui.page import TABS
+from custom_ai.ui.journey import STEPS
 from tests.ui.conftest import OpenPage
 from tests.ui.surviving import project_before
 
@@ -37,7 +37,7 @@ def test_every_screen_of_a_filled_project(open_page: OpenPage, project: Project)
     wrong = {}
     for mode, lang in zip(("light", "dark"), LANGUAGES, strict=True):
         page = open_page(lang, project.slug, color_scheme=mode, reduced_motion="reduce")
-        for step in TABS:
+        for step in STEPS:
             page.locator(f"#step-{step}-button").click()
             page.locator(f"#step-{step} .ca-card").first.wait_for()
             page.wait_for_timeout(800)

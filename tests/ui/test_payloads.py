@@ -12,7 +12,7 @@ from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.step import Step
-from custom_ai.ui.page import TABS
+from custom_ai.ui.journey import STEPS
 from tests.ui.conftest import OpenPage
 
 RUN = "window.hacked=(window.hacked||0)+1"
@@ -111,7 +111,7 @@ def test_no_script_from_outside_runs_on_any_screen(open_page: OpenPage, project:
     assert len(set(PAYLOADS)) == 40
     page = open_page("en", project.slug)
     shown = ""
-    for step in TABS:
+    for step in STEPS:
         page.locator(f"#step-{step}-button").click()
         page.wait_for_timeout(1500)
         shown += page.locator(f"#step-{step}").inner_text()

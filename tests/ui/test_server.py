@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -92,6 +93,18 @@ def test_while_the_app_is_loaded_only_pages_get_the_splash(
     (tmp_path / "gate").unlink()
     app.wait_until_ready()
     assert app.ask("POST", "/touch", own).json == ["POST"]
+
+
+def test_what_an_open_window_asks_while_the_app_is_loaded_is_answered_as_soon_as_it_can_be(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    app = serve(create="create_in_two_parts")
+    own = {"Cookie": app.cookie()}
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(app.ask, "GET", "/api/touch", own)
+        (tmp_path / "gate").unlink()
+        assert asked.result().json == "answered"
 
 
 def test_what_open_windows_ask_for_is_answered_before_there_are_pages(

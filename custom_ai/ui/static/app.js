@@ -30,7 +30,7 @@ export function showError(error) {
 }
 
 // An open dialog covers the banner: its errors stand in itself.
-const errorPlace = () => document.querySelector("dialog[open] .ca-dialog-error") || document.getElementById("banner");
+const errorPlace = () => document.querySelector("dialog[open] .ca-dialog-error") || document.getElementById("banner") || document.getElementById("early-banner");
 
 // --- htmx: errors have their own place; Gradio draws late, so new parts are adopted.
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -43,10 +43,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id === "dialog-body") openDialog();
   if (event.detail.target.id === "banner") event.detail.target.scrollIntoView({ block: "nearest" });
 });
-// What nobody sees is not asked for; it is as soon as its step is opened.
+// What nobody sees is not asked for; it is as soon as its step is opened. Nor is what the first view
+// shows.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const part = event.detail.elt;
-  if (event.detail.requestConfig.verb !== "get" || isOpen(part)) return;
+  if (event.detail.requestConfig.verb !== "get" || (isOpen(part) && !customAiOpening.stands(part))) return;
   event.preventDefault();
   part.dataset.stale = "";
 });
@@ -59,13 +60,15 @@ function freshen() {
     htmx.ajax("GET", part.getAttribute("hx-get"), { source: part, target: part, swap: "morph:innerHTML" });
   }
 }
+// A log that somebody opened stays open when the card around it is drawn anew.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.matches("details"));
 const adopt = (node) => node.nodeType === 1 && (node.matches("[hx-get],[hx-post]") || node.querySelector("[hx-get],[hx-post]")) && htmx.process(node);
 new MutationObserver((changes) => {
   for (const change of changes) for (const node of change.addedNodes) adopt(node);
 }).observe(document.documentElement, { childList: true, subtree: true });
 
 // --- the pulse: what has changed since the last look?
-let seen = {}, boot = null, lost = false, timer = null, looking = false;
+let seen = {}, steps = {}, boot = null, lost = false, timer = null, looking = false;
 // The first answer is asked for at once, while Gradio draws the page.
 let early = fetch("/api/pulse", { headers: headers() }).catch(() => null);
 
@@ -88,7 +91,7 @@ async function pulse() {
     connection(false);
   } finally {
     looking = false;
-    timer = setTimeout(pulse, lost ? 700 : document.hidden ? 4000 : 1000);
+    timer = setTimeout(pulse, document.hidden ? 4000 : lost ? 250 : 1000);
   }
 }
 
@@ -102,7 +105,8 @@ function take(now) {
     if (!first && seen[name] !== version) tell(`ca:${name}`);
   seen = now.versions;
   for (const task of now.active) tell(`ca:tick-${task}`);
-  for (const [step, { state, label }] of Object.entries(now.steps)) mark(step, state, label);
+  steps = now.steps;
+  markSteps();
 }
 
 // The app was started again: it says at once how the work stands, and gives out pages a little later.
@@ -120,9 +124,14 @@ async function renew() {
 /** Say to every part of the page that something changed. */
 export const tell = (name, detail) => document.body.dispatchEvent(new CustomEvent(name, { detail }));
 
-function mark(step, state, label) {
-  const button = tabButton(step);
-  if (!button || button.dataset.state === state) return;
+function markSteps() {
+  for (const [step, { state, label }] of Object.entries(steps))
+    for (const button of [tabButton(step), document.querySelector(`#first [data-first="${step}"]`)])
+      if (button) mark(button, state, label);
+}
+
+function mark(button, state, label) {
+  if (button.dataset.state === state) return;
   const before = button.dataset.state;
   button.dataset.state = state;
   button.setAttribute("aria-description", label);
@@ -137,7 +146,7 @@ function connection(there) {
 
 // --- where we are: the tab stands in the address, so a reload comes back to it.
 const tabButton = (step) => document.querySelector(`#steps > .tab-wrapper button[role=tab][aria-controls="step-${step}"], #steps button[role=tab]#step-${step}-button`);
-const steps = () => [...document.querySelectorAll("#steps > .tab-wrapper .tab-container:not(.visually-hidden) button[role=tab]")];
+const areDrawn = () => document.querySelector("#steps > .tab-wrapper .tab-container:not(.visually-hidden) button[role=tab]");
 
 export function go(step) {
   tabButton(step)?.click();
@@ -163,6 +172,12 @@ document.addEventListener("click", (event) => {
       tell("ca:arrived", step);
       setTimeout(freshen);
     }
+  }
+  if (at.dataset.first) {
+    history.replaceState(null, "", `${location.pathname}${location.search}#${at.dataset.first}`);
+    customAiOpening.show();
+    go(at.dataset.first);  // where Gradio has just drawn it
+    freshen();
   }
   if (at.hasAttribute("data-dismiss")) at.closest(".ca-banner").remove();
   if (at.hasAttribute("data-close")) at.closest("dialog").close();
@@ -211,18 +226,24 @@ document.addEventListener("submit", async (event) => {
   else showError((await answer.json()).error);
 });
 
-// --- begin, as soon as Gradio has drawn the page.
+// --- begin: the frame is there with the page, and lives at once; the steps when Gradio has drawn
+// them.
 window.customAi = { look, go, tell, ask, headers, project, showError };
+customAiMode.apply();
+const beating = pulse();
 const begin = () => {
-  customAiMode.apply();
+  customAiMode.apply();  // Gradio has just decided by itself
   adopt(document.body);
+  markSteps();
   arrive();
-  if (!project()) tell("ca:welcome");
-  pulse().then(() => (document.body.dataset.ready = ""));
+  customAiOpening.handOver().then(() => {
+    freshen();
+    beating.then(() => (document.body.dataset.ready = ""));
+  });
 };
-const drawn = setInterval(() => {
-  if (!document.getElementById("announce") || !steps().length) return;
-  clearInterval(drawn);
+const drawing = setInterval(() => {
+  if (!areDrawn()) return;
+  clearInterval(drawing);
   begin();
 }, 30);
 document.addEventListener("visibilitychange", () => !document.hidden && look());
