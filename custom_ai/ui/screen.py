@@ -105,12 +105,13 @@ class Screen:
                 found += list(values) if len(outputs) > 1 else [values]
             return found
 
-        self.page.load(
+        filled = self.page.load(
             load,
             inputs=None,
             outputs=every,
             **_BOUND,
         )
+        filled.then(None, js="() => customAiOpening.filled()")
 
     def _handler(
         self, do: Callable[..., Any], n_outputs: int, with_banner: bool = True

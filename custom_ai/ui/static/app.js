@@ -238,7 +238,7 @@ const begin = () => {
   arrive();
   customAiOpening.handOver().then(() => {
     freshen();
-    beating.then(() => (document.body.dataset.ready = ""));
+    Promise.all([beating, customAiOpening.whenFilled]).then(() => (document.body.dataset.ready = ""));
   });
 };
 const drawing = setInterval(() => {

@@ -42,6 +42,10 @@ window.customAiOpening = (() => {
     else if (focused !== document.activeElement) focused?.focus();
   }
 
+  // The forms show what is stored, and may be used.
+  let filled;
+  const whenFilled = new Promise((resolve) => (filled = resolve));
+
   addEventListener("hashchange", show);
-  return { show, stands, handOver };
+  return { show, stands, handOver, filled, whenFilled };
 })();
