@@ -8,5 +8,5 @@ def test_the_check_of_a_machine_runs_from_end_to_end() -> None:
     command = [sys.executable, "-m", "scripts.gpu_check", "--tiny", "--cpu"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for line in ("trl train", "trl plan_b", "plain TRL", "exported"):
+    for line in ("trl train", "trl plan_b", "trl alone", "exported"):
         assert line in done.stdout
