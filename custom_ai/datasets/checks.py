@@ -81,9 +81,8 @@ def every_pair(text: str, count: int) -> list[Pair]:
     return list(_every_pair(text, count))
 
 
-# An answer is looked at when it arrives, and again when it stands in the journal.
-@lru_cache(maxsize=128)
-def _every_pair(text: str, count: int) -> tuple[Pair, ...]:
+def items_of(text: str, name: str) -> list[Any]:
+    """The list of this name in the JSON of a reply, which may stand in a fence; else BadOutput."""
     if len(text) > MAX_REPLY:
         raise BadOutput("too long")
     fenced = _FENCED.search(text)
@@ -91,9 +90,16 @@ def _every_pair(text: str, count: int) -> tuple[Pair, ...]:
         data = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError) as error:
         raise BadOutput("refused" if wording.refusal(text) else "no JSON") from error
-    items = data.get("pairs") if isinstance(data, dict) else None
+    items = data.get(name) if isinstance(data, dict) else None
     if not isinstance(items, list):
-        raise BadOutput("no pairs")
+        raise BadOutput(f"no {name}")
+    return items
+
+
+# An answer is looked at when it arrives, and again when it stands in the journal.
+@lru_cache(maxsize=128)
+def _every_pair(text: str, count: int) -> tuple[Pair, ...]:
+    items = items_of(text, "pairs")
     pairs = [_pair(item) for item in items]
     good = [pair for pair in pairs if not pair.flaw]
     if items and not good:

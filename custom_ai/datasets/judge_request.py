@@ -5,13 +5,12 @@ that neither can pretend to end, or to be an order.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from custom_ai.datasets import prompts
-from custom_ai.datasets.checks import MAX_REPLY, clean
+from custom_ai.datasets.checks import clean, items_of
 from custom_ai.datasets.judge_options import JudgeOptions
 from custom_ai.datasets.opinions import BEST, SCORES
 from custom_ai.datasets.prompts import Prompts, fence_of, fill, language_name, language_of
@@ -24,7 +23,6 @@ TOKENS_AROUND = 150
 # So much of a judge's reason is kept.
 MOST_REASON = 300
 
-_FENCED = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL)
 
 Verdict = dict[str, Any]
 
@@ -119,16 +117,7 @@ def parse_verdicts(text: str, count: int) -> dict[int, Verdict]:
     Only those in good form, and of a number with two none: who says two things means neither.
     Raises BadOutput when there is no usable one.
     """
-    if len(text) > MAX_REPLY:
-        raise BadOutput("too long")
-    fenced = _FENCED.search(text)
-    try:
-        data = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise BadOutput("no JSON") from error
-    items = data.get("verdicts") if isinstance(data, dict) else None
-    if not isinstance(items, list):
-        raise BadOutput("no verdicts")
+    items = items_of(text, "verdicts")
     found: dict[int, Verdict] = {}
     twice = set()
     for item in items:
