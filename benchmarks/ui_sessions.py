@@ -4,7 +4,7 @@ python -m benchmarks.ui_sessions [--sessions 20] [--rounds 15]
 
 An interaction of ours is one action of a Gradio form (a preset fills the training form), while all
 windows also ask for their pulse each second; of the empty app, a button that fills the same number
-of fields. Each browser session is a client of its own speaking Gradio's protocol. The issue allows
+of fields. Each browser session is a client of its own speaking Gradio's protocol. Allowed are
 a 95th percentile of one second, and twice the empty app's.
 """
 

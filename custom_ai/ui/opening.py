@@ -28,6 +28,9 @@ _TWO_COLUMNS = {"samples": (6, 5), "training": (5, 7)}
 # Our parts outside of Gradio's own look like those inside: its rules are bound to this class.
 _LIKE_GRADIO = f"gradio-container gradio-container-{version('gradio').replace('.', '-')}"
 
+# Browsers ask for it without our cookie, and are refused; it is for pages that are installed.
+_MANIFEST = '<link rel="manifest" href="/manifest.json" />'
+
 # Names of this computer under which a page is asked for.
 _MOST_HOSTS = 8
 
@@ -64,7 +67,7 @@ class Opening:
         """
         host = header(scope, "host") or ""
         if host not in self._empty:
-            html = await _ask(self._app, scope, host)
+            html = (await _ask(self._app, scope, host)).replace(_MANIFEST, "")
             start, in_head, more = html.partition("</head>")
             body, in_body, rest = more.rpartition("<gradio-app")
             if len(self._empty) == _MOST_HOSTS:

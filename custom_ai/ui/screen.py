@@ -49,8 +49,9 @@ class Screen:
     ) -> None:
         """Bind `do` to an event such as `button.click`.
 
-        A second click while the first is at work does nothing. do: returns one value per output
-        (a tuple for several, None for none). validator: gets the inputs, see `form.Form`.
+        A second click while the first is at work does nothing. do: returns a list with one value
+        per output, or the only one itself; None for none. validator: gets the inputs, see
+        `form.Form`.
         """
         event(
             self._handler(do, len(outputs)),
@@ -77,7 +78,7 @@ class Screen:
                 except UserError:
                     # Half of a number, for instance; the start of the work says what is wrong.
                     return _each([gr.skip()] * len(outputs))
-            return _each(list(found) if len(outputs) > 1 else [found])
+            return _each(_values(found, len(outputs)))
 
         widget.change(  # type: ignore[attr-defined]
             handle,
@@ -88,7 +89,7 @@ class Screen:
         )
 
     def on_load(self, do: Callable[[Project], Any], outputs: Sequence[Component]) -> None:
-        """Fill widgets when the page opens on a project; `do` gives one value per output."""
+        """Fill widgets when the page opens on a project; `do` gives values as for `on`."""
         self._loads.append((do, list(outputs)))
 
     def finish(self) -> None:
@@ -101,8 +102,7 @@ class Screen:
             found: list[Any] = []
             for do, outputs in self._loads:
                 # One tab that can't be filled leaves the others as they are to be.
-                values = self._handler(do, len(outputs), with_banner=False)(request)
-                found += list(values) if len(outputs) > 1 else [values]
+                found += self._run(do, len(outputs), request)[:-1]
             return found
 
         filled = self.page.load(
@@ -113,21 +113,21 @@ class Screen:
         )
         filled.then(None, js="() => customAiOpening.filled()")
 
-    def _handler(
-        self, do: Callable[..., Any], n_outputs: int, with_banner: bool = True
-    ) -> Callable[..., Any]:
-        def handle(request: gr.Request, *values: Any) -> Any:
-            with in_language(self.lang):
-                try:
-                    found = do(_project(request), *values)
-                except Exception as error:
-                    said = here.explain(error)
-                    kept: list[Any] = [gr.skip()] * n_outputs
-                    return _each([*kept, banner(said)] if with_banner else kept)
-            results = list(found) if n_outputs > 1 else [found] * n_outputs
-            return _each([*results, ""] if with_banner else results)
+    def _handler(self, do: Callable[..., Any], n_outputs: int) -> Callable[..., Any]:
+        def handle(request: gr.Request, *given: Any) -> Any:
+            return _each(self._run(do, n_outputs, request, *given))
 
         return handle
+
+    def _run(
+        self, do: Callable[..., Any], n_outputs: int, request: gr.Request, *given: Any
+    ) -> list[Any]:
+        """What the outputs are to show, and last the banner."""
+        with in_language(self.lang):
+            try:
+                return [*_values(do(_project(request), *given), n_outputs), ""]
+            except Exception as error:
+                return [*[gr.skip()] * n_outputs, banner(here.explain(error))]
 
     def _validator(self, check: Callable[..., Any]) -> Callable[..., Any]:
         def validate(*values: Any) -> Any:
@@ -159,6 +159,16 @@ def fragment(path: str, triggers: str, classes: str = "", keeps: str = "") -> gr
 
 def _project(request: gr.Request) -> Project:
     return projects.find(request.query_params.get("project", ""))
+
+
+def _values(found: Any, n_outputs: int) -> list[Any]:
+    """What a handler gave, as one value per output."""
+    if not n_outputs:
+        return []
+    values = list(found) if isinstance(found, list | tuple) else [found]
+    if len(values) != n_outputs:
+        raise ValueError(f"{len(values)} values for {n_outputs} outputs")
+    return values
 
 
 def _each(values: list[Any]) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from custom_ai.ui.environment import prepare
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 # Names under which systems install it.
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
@@ -27,6 +27,17 @@ OpenPage = Callable[..., "Page"]
 def find_browser() -> str | None:
     """The installed browser the tests drive."""
     return next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+
+
+def unfold(title: "Locator") -> None:
+    """Open a folded part of the page.
+
+    Gradio shows what is in it, and a frame later gives it its values once more: what was typed in
+    between, as only a test is quick enough to do, would be lost.
+    """
+    title.click()
+    frame = "await new Promise((drawn) => requestAnimationFrame(drawn));"
+    title.page.evaluate(f"async () => {{ {3 * frame} }}")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from tests.providers.embedding_server import embedding_server
-from tests.ui.conftest import OpenPage
+from tests.ui.conftest import OpenPage, unfold
 from tests.ui.papers import BELL, LAMP, add, at_work, statuses
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_search_by_meaning_is_switched_on_prepared_and_chosen(
     with embedding_server() as server:
         settings.change("ollama_url", server.url)
         page = open_page("en", project.slug, "documents")
-        page.get_by_role("button", name="Search by meaning").click()
+        unfold(page.get_by_role("button", name="Search by meaning"))
         page.get_by_label("Embedding model for the search by meaning").fill("all-minilm")
         page.get_by_role("button", name="Save embedding model").click()
         page.get_by_role("button", name="Prepare search by meaning").click()
@@ -121,6 +121,15 @@ def test_search_by_meaning_is_switched_on_prepared_and_chosen(
         page.locator("#chunks-query").fill("Segel")
         page.locator("#chunks-list mark", has_text="Segel").first.wait_for()
         assert page.get_by_role("radio", name="words", exact=True).is_checked()
+    assert project.config.embedding_model == "all-minilm"
+
+
+def test_a_form_of_one_field_keeps_what_it_showed(open_page: OpenPage, project: Project) -> None:
+    project.change(embedding_model="all-minilm")
+    page = open_page("en", project.slug, "documents")
+    unfold(page.get_by_role("button", name="Search by meaning"))
+    page.get_by_role("button", name="Save embedding model").click()
+    page.get_by_text("Embedding model saved").first.wait_for()
     assert project.config.embedding_model == "all-minilm"
 
 

@@ -19,7 +19,7 @@ from custom_ai.texts import in_language
 from custom_ai.ui.routes import coverage, judge, prompts, review
 from tests.providers.fault_server import GOOD, KEY, FaultServer, openrouter_model
 from tests.ui.asking import Window, serving
-from tests.ui.conftest import OpenPage
+from tests.ui.conftest import OpenPage, unfold
 from tests.ui.samples_of import import_rows, project_with_samples, statuses
 
 BAD = {"supported": 2, "answers": 5, "clear": 4, "reason": "<b>Nothing</b> of it is there."}
@@ -59,7 +59,7 @@ def test_samples_are_judged_by_clicking_and_the_table_shows_it(
     open_page: OpenPage, project: Project, server: FaultServer
 ) -> None:
     page = open_page("en", project.slug, "samples")
-    page.locator("#judge > button").click()
+    unfold(page.locator("#judge > button"))
     page.get_by_role("button", name="Judge samples").click()
     page.get_by_role("alert").get_by_text("Choose first who judges.").wait_for()
     assert runs.all_runs(project) == []
@@ -88,7 +88,7 @@ def test_samples_are_judged_by_clicking_and_the_table_shows_it(
     assert doubted >= (run.result() or {})["doubted"]
     # Another least mark applies at once.
     asked = server.total
-    page.locator("#rules > button").click()
+    unfold(page.locator("#rules > button"))
     page.locator("#rules").get_by_label("Least score of the judge").first.fill("1")
     page.locator("#save-rules").click()
     page.locator("#rules-said").get_by_text("Checked again").wait_for()
@@ -102,7 +102,7 @@ def test_nothing_is_sent_before_people_agreed(
     secrets.save("openrouter", KEY)
     settings.change("openrouter_url", "https://openrouter.invalid/api/v1")
     page = open_page("de", project.slug, "samples")
-    page.locator("#judge > button").click()
+    unfold(page.locator("#judge > button"))
     page.get_by_label("Wer urteilt").click()
     page.get_by_role("option", name="OpenRouter").click()
     with in_language("de"):
@@ -115,7 +115,7 @@ def test_nothing_is_sent_before_people_agreed(
     asked.wait_for()
     assert runs.all_runs(project) == []
     asked.click()
-    page.locator("#judge-said").get_by_text("openrouter.invalid").first.wait_for()
+    page.locator("#judge-said").get_by_role("button", name="Zurücknehmen").wait_for()
     assert project.config.consents["openrouter.invalid"]["provider"] == "openrouter"
 
 

@@ -142,6 +142,10 @@ def test_the_page_comes_with_its_words_in_its_language(
     assert html.count("</head>") == html.count("<gradio-app") == 1
 
 
+def test_the_page_asks_for_nothing_it_would_be_refused(app: str) -> None:
+    assert "manifest.json" not in _ask(f"{app}/en/")
+
+
 def test_without_a_project_the_page_comes_with_the_first_page(app: str) -> None:
     html = _ask(f"{app}/en/")
     assert "Turn your documents" in html

@@ -184,9 +184,12 @@ def test_a_model_is_found_in_the_list_by_words_price_and_context(
     assert names[:2] == ["maker/small:free", "other/cheap"]
     page.get_by_label("Search models").fill("large mak")
     assert shown.count() == 1
+    find.evaluate("(button) => button.addEventListener('click', () => (button.title = 'again'))")
     page.get_by_label("Search models").press("Enter")
     assert page.locator("#samples-model input").input_value() == "maker/large"
     assert page.locator(".ca-models").count() == 0
+    # The key that chose must not press the button that has the focus now.
+    assert find.get_attribute("title") is None
     # It is what the run will ask for, and the list can be opened again.
     find.click()
     page.locator("[data-pick='other/cheap']").click()

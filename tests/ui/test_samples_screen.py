@@ -33,7 +33,7 @@ from tests.datasets.corpus import Watch, add_document
 from tests.providers.fault_server import KEY, FaultServer
 from tests.providers.ollama_server import entry, ollama
 from tests.ui.asking import Answer, Window, serving
-from tests.ui.conftest import OpenPage
+from tests.ui.conftest import OpenPage, unfold
 from tests.ui.samples_of import import_rows, project_with_documents, project_with_samples, statuses
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def test_the_checks_are_made_looser_and_go_back_without_asking_a_model(
     assert Review(project).edit(first, "Was war hier anders?", words).status == "quarantined"
     before = Counter(statuses(project).values())
     page = open_page("de", project.slug, "samples")
-    page.locator("#rules > button").click()
+    unfold(page.locator("#rules > button"))
     box = page.locator("#rules").get_by_label("Wörter gefunden")
     box.fill("1,5")
     page.get_by_role("button", name="Neu prüfen").click()

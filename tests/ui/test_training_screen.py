@@ -12,7 +12,7 @@ from custom_ai.runs.run import all_runs, find
 from custom_ai.training import engine
 from custom_ai.training.config import TrainingOptions
 from custom_ai.training.measure import Measured
-from tests.ui.conftest import OpenPage
+from tests.ui.conftest import OpenPage, unfold
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_one_chooses_among_the_engines_that_work_here(
     open_page: OpenPage, project: Project
 ) -> None:
     page = open_page("en", project.slug, "training")
-    page.get_by_text("More settings").first.click()
+    unfold(page.get_by_text("More settings").first)
     field = page.get_by_role("listbox", name="Engine").or_(page.get_by_label("Engine").first)
     field.first.click()
     offered = page.get_by_role("option").all_inner_texts()

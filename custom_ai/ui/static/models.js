@@ -18,7 +18,9 @@ class Models extends HTMLElement {
     this.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.shut();
       const first = this.querySelector("tbody tr:not([hidden]) [data-pick]");
-      if (event.key === "Enter" && event.target.matches("[type=search]") && first) this.pick(first.dataset.pick);
+      if (event.key !== "Enter" || !event.target.matches("[type=search]") || !first) return;
+      event.preventDefault(); // the button that gets the focus would be pressed by the same key
+      this.pick(first.dataset.pick);
     });
     this.ask();
   }

@@ -40,12 +40,17 @@ window.customAiOpening = (() => {
     view()?.remove();
     if (chosen) document.getElementById(`step-${chosen}-button`)?.focus();
     else if (focused !== document.activeElement) focused?.focus();
+    left();
   }
+
+  // Nothing behind the first view can have the focus.
+  let left;
+  const whenLeft = new Promise((resolve) => (left = resolve));
 
   // The forms show what is stored, and may be used.
   let filled;
   const whenFilled = new Promise((resolve) => (filled = resolve));
 
   addEventListener("hashchange", show);
-  return { show, stands, handOver, filled, whenFilled };
+  return { show, stands, handOver, whenLeft, filled, whenFilled };
 })();

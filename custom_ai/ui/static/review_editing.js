@@ -22,8 +22,11 @@ export const Editing = (Base) => class extends Base {
     const words = draft?.id === row.id ? draft : full;
     for (const area of editor.querySelectorAll("textarea")) area.value = words[area.dataset.word];
     this.grow();
-    editor.querySelector("textarea").focus();
     if (words === draft) this.typed();
+    await customAiOpening.whenLeft;
+    // Whoever has begun with something else meanwhile goes on with that.
+    const free = words !== draft || document.activeElement === document.body;
+    if (free && this.editing?.editor === editor) editor.querySelector("textarea").focus();
   }
 
   typedWords() {

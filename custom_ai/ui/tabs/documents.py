@@ -69,7 +69,7 @@ def _draw_meaning(screen: Screen) -> None:
         return form.shown(project.config.model_dump())
 
     def keep(project: Project, *given: Any) -> None:
-        project.change(embedding_model=str(form.values(given)["embedding_model"]).strip())
+        project.change(embedding_model=form.values(given)["embedding_model"].strip())
         gr.Info(t("ui_documents.meaning_saved"), duration=3)
 
     screen.on_load(fill, form.widgets)
@@ -88,7 +88,7 @@ def _draw_corpus(screen: Screen) -> None:
 
     def keep(project: Project, *given: Any) -> None:
         with writing(project, "documents corpus"):
-            store.choose(project, str(form.values(given)["corpus"]).strip())
+            store.choose(project, form.values(given)["corpus"].strip())
         gr.Info(t("ui_documents.corpus_saved"), duration=3)
 
     screen.on_load(fill, form.widgets)

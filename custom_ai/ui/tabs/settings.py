@@ -51,8 +51,8 @@ def _group(screen: Screen, name: str) -> None:
         with gr.Row(elem_classes="ca-actions"):
             reset = gr.Button(t("ui_settings.reset"), size="sm")
 
-    def show(project: Project) -> Any:
-        return _one_or_all(form.shown(settings.load().model_dump()))
+    def show(project: Project) -> list[Any]:
+        return form.shown(settings.load().model_dump())
 
     def save(project: Project, *given: Any) -> None:
         values = form.values(given)
@@ -60,10 +60,10 @@ def _group(screen: Screen, name: str) -> None:
             settings.change_all(values)
             gr.Info(t("ui_settings.saved"), duration=2)
 
-    def back(project: Project) -> Any:
+    def back(project: Project) -> list[Any]:
         values = settings.reset(*form.fields).model_dump()
         gr.Info(t("ui_settings.was_reset"), duration=2)
-        return _one_or_all(form.shown(values))
+        return form.shown(values)
 
     screen.on_load(show, form.widgets)
     for widget in form.widgets:
@@ -79,8 +79,3 @@ def _when_changed(widget: Any) -> list[Any]:
     if isinstance(widget, Dropdown | Checkbox):
         return [widget.input]
     return [widget.blur, widget.submit]
-
-
-def _one_or_all(values: list[Any]) -> Any:
-    # A handler with one output returns its bare value.
-    return values[0] if len(values) == 1 else values
