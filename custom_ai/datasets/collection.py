@@ -5,6 +5,7 @@ verdicts. A person's decision outweighs them.
 """
 
 import hashlib
+import json
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from custom_ai.datasets.opinions import Opinion, Opinions
 from custom_ai.datasets.refrains import Refrains
 from custom_ai.datasets.rules import Rules, rules_of
 from custom_ai.datasets.sample import Sample, Status, sample_from
+from custom_ai.documents.reader import Span
 from custom_ai.documents.store import Store, Term, open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import BadOutput
@@ -70,6 +72,7 @@ class Sources:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._texts: OrderedDict[str, str | None] = OrderedDict()
+        self._hidden: dict[str, list[Span]] = {}
         self._kept = 0
 
     def text(self, sha256: str) -> str | None:
@@ -83,6 +86,13 @@ class Sources:
             self._kept -= len(self._texts.popitem(last=False)[1] or "")
         return text
 
+    def orders(self, sha256: str, passage: Span, rules: Rules) -> tuple[injection.Suspicion, ...]:
+        """What of a passage looks like an order to a model, or is not seen, if that counts."""
+        text = self.text(sha256)
+        if text is None or not rules.check_injection:
+            return ()
+        return injection.in_passage(text, *passage, self._hidden.get(sha256, ()))
+
     def hold_all(self, words: Sequence[str]) -> bool:
         """Whether any one chunk of the project holds words that begin like all of these."""
         if len(words) < 2:
@@ -91,7 +101,9 @@ class Sources:
 
     def _read(self, sha256: str) -> str | None:
         source = self._store.source(sha256)
-        return self._store.content(source.id)[0] if source else None
+        text, facts = self._store.content(source.id) if source else (None, "{}")
+        self._hidden[sha256] = json.loads(facts).get("hidden", [])
+        return text
 
 
 class Collection:
@@ -224,7 +236,7 @@ class Collection:
             return []
         passage = chunk["start"], chunk["end"]
         text = source[slice(*passage)]
-        orders = injection.in_passage(source, *passage) if self.rules.check_injection else ()
+        orders = sources.orders(chunk["source_sha256"], passage, self.rules)
         try:
             pairs = checks.every_pair(record["text"], record["asked"])
         except BadOutput:
@@ -304,7 +316,7 @@ def _reviewed(judged: Judged, record: Record, sources: Sources, rules: Rules) ->
         if judged.passage:
             source = sources.text(sample.source_sha256) or ""
             pair = checks.Pair(*words, sample.quote, sample.kind)
-            orders = injection.in_passage(source, *judged.passage) if rules.check_injection else ()
+            orders = sources.orders(sample.source_sha256, judged.passage, rules)
             text = source[slice(*judged.passage)]
             verdict = checks.check(pair, text, rules, orders, sample.language)
             checked, sample = verdict.status, replace(sample, checks=verdict.checks)

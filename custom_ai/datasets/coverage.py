@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from custom_ai.datasets.collection import Collection, collect
 from custom_ai.datasets.injection import Suspicion, in_passage
 from custom_ai.datasets.plan import worth_asking
+from custom_ai.documents.reader import Span
 from custom_ai.documents.store import open_store
 from custom_ai.projects.project import Project
 
@@ -78,8 +79,8 @@ def coverage(project: Project, collection: Collection | None = None) -> Coverage
             accepted[key] += judged.status == "accepted"
     chapters: dict[tuple[str, tuple[str, ...]], Chapter] = {}
     orders: dict[tuple[str, int], Order] = {}
-    for index, piece, text in _pieces(project):
-        for found in in_passage(text, piece.start, piece.end):
+    for index, piece, text, hidden in _pieces(project):
+        for found in in_passage(text, piece.start, piece.end, hidden):
             orders.setdefault((piece.sha256, found.start), Order(piece.filename, piece.page, found))
         if not worth_asking(text[piece.start : piece.end], _LEAST):
             continue
@@ -99,11 +100,12 @@ def coverage(project: Project, collection: Collection | None = None) -> Coverage
 _LEAST = 200
 
 
-def _pieces(project: Project) -> Iterator[tuple[int, _Piece, str]]:
-    """Every chunk: its number, where it lies, and the text of its whole document."""
+def _pieces(project: Project) -> Iterator[tuple[int, _Piece, str, list[Span]]]:
+    """Every chunk: its number, where it lies, the text of its whole document and what is hidden."""
     with open_store(project) as store:
         for source in store.sources():
-            text, _ = store.content(source.id)
+            text, facts = store.content(source.id)
+            hidden = json.loads(facts).get("hidden", [])
             for chunk in store.chunks(source.id):
                 metadata = json.loads(chunk.metadata)
                 piece = _Piece(
@@ -114,4 +116,4 @@ def _pieces(project: Project) -> Iterator[tuple[int, _Piece, str]]:
                     metadata["char_start"],
                     metadata["char_end"],
                 )
-                yield chunk.chunk_index, piece, text
+                yield chunk.chunk_index, piece, text, hidden

@@ -15,6 +15,8 @@ from functools import cache, lru_cache
 from custom_ai.datasets import disguise
 from custom_ai.datasets.injection_rules import TRIGGERS, phrases, speaks_of_machines
 from custom_ai.datasets.needles import Needles
+from custom_ai.documents import unseen
+from custom_ai.documents.reader import Span
 
 # So much of what was found is shown.
 SHOWN = 80
@@ -46,8 +48,11 @@ def scan(text: str) -> tuple[Suspicion, ...]:
     return tuple(sorted(_apart(found), key=lambda one: one.start))
 
 
-def in_passage(source: str, start: int, end: int) -> tuple[Suspicion, ...]:
-    """What of source[start:end] belongs to such an order, also to one that goes on beyond it.
+def in_passage(
+    source: str, start: int, end: int, hidden: Sequence[Span] = ()
+) -> tuple[Suspicion, ...]:
+    """What of source[start:end] belongs to such an order, also to one that goes on beyond it; then
+    what of it people don't see who look at the document (hidden: where it has such text).
 
     The places count characters of `source`.
     """
@@ -56,7 +61,12 @@ def in_passage(source: str, start: int, end: int) -> tuple[Suspicion, ...]:
         replace(s, start=s.start + first, end=s.end + first)
         for s in scan(source[first : end + REACH])
     )
-    return tuple(one for one in found if one.start < end and start < one.end)
+    orders = (one for one in found if one.start < end and start < one.end)
+    unseen_text = (
+        Suspicion("unseen", first, last, " ".join(source[first:last].split())[:SHOWN])
+        for first, last in unseen.within(source, hidden, start, end)
+    )
+    return (*orders, *unseen_text)
 
 
 def _spoken(plain: disguise.Plain) -> Iterator[Suspicion]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from custom_ai.datasets import privacy, prompts
+from custom_ai.datasets.ask_options import AskOptions
+from custom_ai.datasets.estimate import provider_options
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.journal import Journal, Reading, append
 from custom_ai.datasets.plan import Question, make_plan
@@ -57,6 +59,13 @@ async def preview(
     chunk, count = question.chunk, min(options.pairs_per_request, options.count)
     request, _ = make_request(question, count, options, chosen)
     seen = Preview(chunk.filename, chosen.version(chunk.language), tuple(request.messages))
+    return await rehearse(provider, options, request, seen)
+
+
+async def rehearse(
+    provider: Provider, options: AskOptions, request: Request, seen: Preview
+) -> Preview:
+    """What is seen of a request together with how it would be sent, or why that can't be told."""
     try:
         return await _rehearse(provider, options, request, seen)
     except UserError as error:
@@ -64,16 +73,14 @@ async def preview(
 
 
 async def _rehearse(
-    provider: Provider, options: GenerateOptions, request: Request, seen: Preview
+    provider: Provider, options: AskOptions, request: Request, seen: Preview
 ) -> Preview:
     if not privacy.address(provider.name, options.base_url):
         # It reads the passage itself; there is no request on any wire.
         return seen
-    shared = provider.options.model_fields.keys() & GenerateOptions.model_fields.keys()
-    values = options.model_dump(include=set(shared))
     with rehearsal():
         try:
-            async with provider.open(provider.options.parse(values)) as session:
+            async with provider.open(provider_options(provider, options)) as session:
                 await session.answer(request)
         except Rehearsed as sent:
             host = privacy.destination(provider.name, options.base_url)

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from custom_ai.documents import unseen
 from custom_ai.documents.counting import estimated
 from custom_ai.documents.store import Source, Store, open_store
 from custom_ai.errors import UserError
@@ -42,7 +43,8 @@ class Quality:
     characters. glued: share of letters in words that are too long to be one. removed_lines: running
     headers, footers and page numbers left out; None where nobody counted. recognised, unread:
     numbers of the pages that are pictures: whose text was recognised (OCR), and of which nothing
-    was read. language: "de", "en", or "" when it is neither.
+    was read. hidden: characters that people don't see who look at the document. language: "de",
+    "en", or "" when it is neither.
     reasons: keys of the texts that say why it should be looked at; none for a good one.
     """
 
@@ -61,6 +63,7 @@ class Quality:
     empty_pages: int | None
     recognised: tuple[int, ...]
     unread: tuple[int, ...]
+    hidden: int
     language: str
     reasons: tuple[str, ...]
 
@@ -117,6 +120,7 @@ def _judge(
     damaged = len(_DAMAGED.findall(text)) / max(1, len(text))
     glued = _glued(part)
     too_glued = glued > _MOST_GLUED.get(source.language, _MOST_GLUED_ELSEWHERE)
+    hidden = unseen.within(text, facts.get("hidden", ()), 0, len(text))
     empty = None if n_pages is None else n_pages - len(pages)
     signs = {
         "documents.quality.damaged": damaged > _MOST_DAMAGED,
@@ -128,6 +132,7 @@ def _judge(
         "documents.quality.empty_pages": (empty or 0) > _MOST_EMPTY_PAGES * (n_pages or 0),
         "documents.quality.recognised": bool(facts.get("recognised")),
         "documents.quality.unread": bool(facts.get("unread")),
+        "documents.quality.hidden": bool(hidden),
     }
     return Quality(
         document=source.id,
@@ -145,6 +150,7 @@ def _judge(
         empty_pages=empty,
         recognised=tuple(facts.get("recognised", ())),
         unread=tuple(facts.get("unread", ())),
+        hidden=sum(end - start for start, end in hidden),
         language=source.language,
         reasons=tuple(key for key, found in signs.items() if found),
     )

@@ -20,6 +20,8 @@ MAX_TEXT = 100_000_000
 
 # Told how many pages of a file are read, and how many it has.
 OnPage = Callable[[int, int], None]
+# The characters [start, end) of a text.
+Span = tuple[int, int]
 
 
 def no_matter(done: int, total: int) -> None:
@@ -45,6 +47,7 @@ class Parsed:
     recognised in them (OCR), and those of which nothing could be read. recogniser: what looked for
     text in them, such as "tesseract/deu+eng"; "" where there was nothing.
     removed_lines: running headers, footers and page numbers that are not in the text.
+    hidden: the stretches of the text that people don't see who look at the document.
     """
 
     text: str
@@ -55,6 +58,7 @@ class Parsed:
     unread: Sequence[int] = ()
     removed_lines: int = 0
     recogniser: str = ""
+    hidden: Sequence[Span] = ()
 
     def page(self, offset: int) -> int | None:
         """The number, from 1, of the page that holds the character at `offset`."""
@@ -67,6 +71,7 @@ class Parsed:
             "recognised": list(self.recognised),
             "unread": list(self.unread),
             "recogniser": self.recogniser,
+            "hidden": [list(span) for span in self.hidden],
         }
 
     def heading_path(self, offset: int) -> list[str]:

@@ -144,7 +144,8 @@ class _Received:
         if self._error:
             raise self._error
         text = "".join(self._text)
-        return Parsed(text, self._pages, self._headings, self._media_type, **self._facts)
+        facts = {**self._facts, "hidden": [(a, b) for a, b in self._facts["hidden"]]}
+        return Parsed(text, self._pages, self._headings, self._media_type, **facts)
 
 
 class _Child:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
-from custom_ai.documents import tables
+from custom_ai.documents import tables, unseen
 from custom_ai.documents.layout import HYPHEN_MARK, Line
 
 # Points. Lines this near to each other are one; ends this near touch.
@@ -52,6 +52,8 @@ _BEGIN = attrgetter("begin")
 _BETWEEN_WIDE = re.compile(
     "(?<=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]) (?=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])"
 )
+# Marks that stand in the lines, and maybe not in the cells.
+_UNSEEN_OR_HYPHEN = re.compile(f"{HYPHEN_MARK.pattern}|[{unseen.BEGIN}{unseen.END}]")
 _AFTER_HYPHEN = re.compile(f"({HYPHEN_MARK.pattern}) ")
 # What stands in a box, with "\r\n" between lines.
 WordsIn = Callable[[Box], str]
@@ -276,4 +278,4 @@ def _same_words(cells: dict[tuple[int, int], str], texts: Sequence[str]) -> bool
 
 
 def _words(texts: Iterable[str]) -> Counter[str]:
-    return Counter(word for text in texts for word in HYPHEN_MARK.sub("", text).split())
+    return Counter(word for text in texts for word in _UNSEEN_OR_HYPHEN.sub("", text).split())

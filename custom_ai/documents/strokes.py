@@ -1,9 +1,10 @@
 """What is drawn on a page of a PDF and could be the ruling lines of a table."""
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from custom_ai.documents import ruled
+from custom_ai.documents import pdf_objects, ruled
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -14,24 +15,22 @@ _FEWEST_STROKES, _MOST_PATHS, _MOST_SEGMENTS = 4, 3000, 1000
 _THIN, _THICK = 3.0, 8.0
 
 
-def of(page: "pypdfium2.PdfPage") -> list[ruled.Box]:
-    """The ruling lines of a page: boxes without height or without width.
+def of(paths: Sequence[pdf_objects.Address]) -> list[ruled.Box]:
+    """The ruling lines of a page among its paths: boxes without height or without width.
 
     None where there are too few for a table or too many for any.
     """
-    import pypdfium2.raw as pdfium
-
-    handle, get, kind_of = page.raw, pdfium.FPDFPage_GetObject, pdfium.FPDFPageObj_GetType
-    count, path = pdfium.FPDFPage_CountObjects(handle), pdfium.FPDF_PAGEOBJ_PATH
-    paths = [o for n in range(count) if kind_of(o := get(handle, n)) == path]
     if not 1 <= len(paths) <= _MOST_PATHS:
         return []
-    edges = x, y, right, top = tuple(ctypes.c_float() for _ in range(4))
-    bounds_of, length_of = pdfium.FPDFPageObj_GetBounds, pdfium.FPDFPath_CountSegments
+    edges = (ctypes.c_float * 4)()
+    start = pdf_objects.address(edges)
+    places = range(start, start + 16, 4)
+    bounds_of = pdf_objects.function("FPDFPageObj_GetBounds", 5)
+    length_of = pdf_objects.function("FPDFPath_CountSegments", 1)
     found: list[ruled.Box] = []
     for path in paths:
-        bounds_of(path, *edges)
-        whole = ruled.Box(x.value, y.value, right.value, top.value)
+        bounds_of(path, *places)
+        whole = ruled.Box(*edges)
         segments = length_of(path)
         thickness = min(whole.right - whole.left, whole.top - whole.bottom)
         if thickness <= (_THICK if segments == 2 else _THIN):
@@ -61,10 +60,11 @@ def _sides(box: ruled.Box) -> list[ruled.Box]:
     ]
 
 
-def _straight_lines(path: Any, count: int) -> list[ruled.Box]:
+def _straight_lines(address: pdf_objects.Address, count: int) -> list[ruled.Box]:
     """The straight lines of a longer path that stand upright or lie level; none of a curved one."""
     import pypdfium2.raw as pdfium
 
+    path = ctypes.cast(address, pdfium.FPDF_PAGEOBJECT)
     matrix, x, y = pdfium.FS_MATRIX(), ctypes.c_float(), ctypes.c_float()
     pdfium.FPDFPageObj_GetMatrix(path, matrix)
     found = []

@@ -1,12 +1,15 @@
 """What people would read of a page of HTML: its content without menus, scripts and what is hidden.
 
+What a style hides may be shown by a script, so it stays and gets marks (see `unseen`).
 Nothing outside the text is ever opened, whatever the page asks for.
 """
 
 import re
 
+from custom_ai.documents import unseen
 from custom_ai.documents.blocks import Blocks, names
 from custom_ai.documents.reader import Heading
+from custom_ai.documents.webpage_unseen import Shade, is_hidden
 
 # Elements whose text is no text of the page.
 _NO_CONTENT = names(
@@ -50,6 +53,7 @@ class Webpage(Blocks):
         self._main_tag = ""
         self._main_depth = 0
         self._parts_open = 0
+        self._shade = Shade()
 
     @property
     def unclosed(self) -> bool:
@@ -63,10 +67,12 @@ class Webpage(Blocks):
         values = dict(attrs)
         if self._main_only and not self._enters_main(tag, values):
             self._in_title = tag == "title" and not self.title
+            self._shade.start(tag, is_hidden(tag, values))
             return
         if self._no_content(tag, values):
             self._left_out, self._depth = tag, 1
             return
+        self._shade.start(tag, is_hidden(tag, values))
         if tag == "title":
             self._in_title = not self.title
         self._parts_open += tag in _PARTS
@@ -82,6 +88,7 @@ class Webpage(Blocks):
             if not self._depth:
                 self._left_out = ""
             return
+        self._shade.end(tag)
         if tag == "title":
             self._in_title = False
         if self._main_only:
@@ -101,7 +108,7 @@ class Webpage(Blocks):
         if self._in_title:
             self.title += data
         elif not self._left_out and (self._main_depth or not self._main_only):
-            super().handle_data(data)
+            super().handle_data(unseen.marked(data) if self._shade.deep else data)
 
     def _enters_main(self, tag: str, values: dict[str, str | None]) -> bool:
         """Whether the tag stands in the main part; the first element that says so begins it."""

@@ -1,7 +1,8 @@
 """A Word document made ready for mammoth, which knows neither outline levels nor formulas.
 
 Changed is a copy in memory: paragraphs of an outline level get a heading's style, formulas become
-their signs, and text boxes of the newer kind the older one that mammoth reads.
+their signs, and text boxes of the newer kind the older one that mammoth reads. What nobody sees
+gets marks (see `unseen`).
 """
 
 import io
@@ -11,10 +12,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from custom_ai.documents import word_unseen
+
 HEADING_STYLE = "CustomAiHeading"
 LEVELS = 6
 
 _DOCUMENT, _STYLES = "word/document.xml", "word/styles.xml"
+_TEXTS = frozenset({_DOCUMENT, "word/footnotes.xml", "word/endnotes.xml"})
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -35,19 +39,30 @@ def prepared(path: Path) -> io.BytesIO:
     made = io.BytesIO()
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(made, "w") as target:
         names = set(source.namelist())
-        styles = source.read(_STYLES) if _STYLES in names else b""
-        levels = _style_levels(ElementTree.fromstring(styles)) if b"outlineLvl" in styles else {}
+        styles = ElementTree.fromstring(_read(source, _STYLES)) if _STYLES in names else None
+        levels = {} if styles is None else _style_levels(styles)
+        looks = word_unseen.Looks(styles)
         for name in sorted(names):
             if name.startswith(_PICTURES):
                 continue
-            data = source.read(name)
-            if name.endswith((".xml", ".rels")) and _DECLARATION.search(data):
-                raise ValueError("document type declaration")
-            if name == _DOCUMENT and (levels or any(mark in data for mark in _MARKS)):
-                data = _changed(data, levels)
+            data = _read(source, name)
+            if name in _TEXTS:
+                root = ElementTree.fromstring(data)
+                changes = name == _DOCUMENT and (levels or any(mark in data for mark in _MARKS))
+                if changes:
+                    _change(root, levels)
+                if word_unseen.mark(root, looks) or changes:
+                    data = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
             target.writestr(name, data)
     made.seek(0)
     return made
+
+
+def _read(source: zipfile.ZipFile, name: str) -> bytes:
+    data = source.read(name)
+    if name.endswith((".xml", ".rels")) and _DECLARATION.search(data):
+        raise ValueError("document type declaration")
+    return data
 
 
 def _style_levels(styles: Element) -> dict[str, int]:
@@ -84,8 +99,7 @@ def _level(value: str | None) -> int | None:
     return int(value) + 1 if value and value.isdecimal() and int(value) < LEVELS else None
 
 
-def _changed(data: bytes, levels: dict[str, int]) -> bytes:
-    root = ElementTree.fromstring(data)
+def _change(root: Element, levels: dict[str, int]) -> None:
     for paragraph in root.iter(f"{_W}p"):
         _set_heading(paragraph, levels)
     for parent in list(root.iter()):
@@ -105,7 +119,6 @@ def _changed(data: bytes, levels: dict[str, int]) -> bytes:
                 and (box := inner.find(f".//{_W}txbxContent")) is not None
             ):
                 parent[number] = _as_old_box(box)
-    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _set_heading(paragraph: Element, levels: dict[str, int]) -> None:

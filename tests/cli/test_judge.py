@@ -1,6 +1,7 @@
 """Samples are judged on the command line, by a run in a process of its own."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def test_samples_are_judged_filtered_and_put_back_by_another_least_score(say: An
         server.verdict = lambda row: BAD if row["number"] == 1 else GOOD
         foreseen = say(*_command(server, "--estimate", "--json")).json
         assert foreseen["missing"] == before and server.total == 0
+        seen = say(*_command(server, "--preview", "--json")).json
+        assert seen["body"]["model"] == "maker/judge" and KEY not in json.dumps(seen)
+        words = say(*_command(server, "--preview")).out
+        assert f"POST {server.openrouter}/chat/completions" in words and server.total == 0
         spoken = say(*_command(server))
         assert spoken.code == 0, spoken.err
         assert f"{before} samples have a verdict" in spoken.out

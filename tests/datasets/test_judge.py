@@ -19,6 +19,7 @@ from custom_ai.datasets.journal import Journal, read
 from custom_ai.datasets.judge import judge
 from custom_ai.datasets.judge_estimate import estimate_judging
 from custom_ai.datasets.judge_options import JudgeOptions
+from custom_ai.datasets.judge_preview import preview_judging
 from custom_ai.datasets.judge_request import parse_verdicts
 from custom_ai.datasets.judging import Verdicts
 from custom_ai.datasets.review import Filter, Review
@@ -170,6 +171,36 @@ def test_an_edited_sample_is_no_longer_judged_by_what_was_said_before(project: P
         fresh = Review(project).get(sample.id).opinion
         assert fresh is not None and not fresh.stale and fresh.lowest == 4
     assert set(_verdicts(project).values()) == {1}
+
+
+def test_the_preview_is_what_the_judge_gets_first_and_nothing_is_asked(project: Project) -> None:
+    with FaultServer() as server:
+        options = JudgeOptions(model="maker/judge", base_url=server.openrouter)
+        journal = project.journal.read_bytes()
+        seen = preview_judging(project, "openrouter", options)
+        assert server.bodies == [] and project.journal.read_bytes() == journal
+        assert [message.role for message in seen.messages] == ["system", "user"]
+        _judge(project, server, concurrency=1)
+        assert seen.body == server.bodies[0]
+        assert seen.body["messages"][1]["content"] == seen.messages[1].content
+        assert KEY not in repr(seen) and (seen.headers or {})["Authorization"].endswith(KEY[-4:])
+        with pytest.raises(UserError) as nothing_left:
+            preview_judging(project, "openrouter", options)
+    assert nothing_left.value.code == "datasets.nothing_to_judge"
+
+
+def test_without_a_key_or_samples_the_preview_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENROUTER_API_KEY")
+    seen = preview_judging(project, "openrouter", JudgeOptions(model="maker/judge"))
+    assert seen.body is None and seen.reason is not None
+    assert seen.reason.code == "providers.openrouter_no_key" and "=====" in seen.messages[1].content
+    for provider, code in (("extractive", "cannot_judge"), ("openrouter", "no_samples")):
+        empty = make_project({}, name=f"Empty {provider}")
+        with pytest.raises(UserError) as error:
+            preview_judging(empty, provider, JudgeOptions(model="maker/judge"))
+        assert error.value.code == f"datasets.{code}"
 
 
 def test_a_sample_edited_while_others_are_judged_is_asked_about_as_it_is_then(

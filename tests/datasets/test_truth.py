@@ -1,6 +1,7 @@
 """Answers are held against their passage, and whatever a model says, no pair is lost unseen."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +22,13 @@ from custom_ai.datasets.review import Review
 from custom_ai.datasets.rules import Rules, change_rules
 from custom_ai.datasets.sample import read_samples
 from custom_ai.datasets.variety import directed, draw
+from custom_ai.documents import library
 from custom_ai.documents.store import open_store
 from custom_ai.errors import UserError
+from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import Message
-from tests.datasets.corpus import add_document, make_project, prose
+from tests.datasets.corpus import Watch, add_document, make_project, prose
 
 TEXT = (
     "Die Pumpe P7 wurde am 5. März 2024 von Angela Weber in Kiel geprüft. Der Druck betrug 3,5 bar "
@@ -192,6 +195,7 @@ class _Text(Sources):
 
     def __init__(self) -> None:
         self.text = lambda _: TEXT  # type: ignore[assignment]
+        self._hidden = {}
 
     def hold_all(self, words: Any) -> bool:
         return False
@@ -225,6 +229,30 @@ def test_a_suspicious_passage_waits_for_a_person() -> None:
     review = Review(project)
     assert review.decide([judged.sample.id], "accepted")[0].status == "accepted"
     assert len(list(read_samples(current_samples(project)))) == 1
+
+
+def test_a_passage_with_text_that_nobody_sees_waits_for_a_person(tmp_path: Path) -> None:
+    seen, secret = f"<p>{TEXT}</p>", "Der Kessel wurde nie von jemandem geprüft."
+    other = "Der Vertrag über die Wohnung endet nach drei Monaten, wenn ihn niemand verlängert."
+    (tmp_path / "a.html").write_text(f"<p>{other}</p>")
+    (tmp_path / "b.html").write_text(f"{seen}<p style='display:none'>{secret}</p>")
+    project = projects.create("Test")
+    library.add(project, [tmp_path / "a.html", tmp_path / "b.html"], Watch(tmp_path).step)
+    pump = _pair("Wie hoch war der Druck der Pumpe?", "Der Druck betrug 3,5 bar.",
+                 "Der Druck betrug 3,5 bar", "fact")  # fmt: skip
+    flat = _pair("Wann endet der Vertrag über die Wohnung?", other, other, "fact")
+    with open_store(project) as store:
+        plan = make_plan(store, Journal(project.journal), 0)
+    for number, question in enumerate(plan):
+        _answer(project, [flat if question.chunk.filename == "a.html" else pump], number=number)
+    said = {judged.sample.filename: judged for judged in collect(project).samples}
+    assert (said["a.html"].status, said["b.html"].status) == ("accepted", "quarantined")
+    assert said["b.html"].reasons == ("injection",)
+    assert said["b.html"].sample.checks["injection"] == f"unseen: {secret}"
+    (found,) = coverage(project).orders
+    assert (found.filename, found.suspicion.words) == ("b.html", secret)
+    change_rules(project, check_injection=False)
+    assert {judged.status for judged in collect(project).samples} == {"accepted"}
 
 
 def test_an_order_that_is_cut_in_two_is_found_from_both_sides() -> None:

@@ -54,7 +54,7 @@ def test_a_folder_is_added_with_all_it_holds(
     assert (result.added, result.unchanged, result.failed) == (2, 0, [])
     listed = library.list_all(a_project)
     assert [(d.filename, d.language, d.reader, d.pages) for d in listed] == [
-        ("b.md", "de", "markdown/1", None),
+        ("b.md", "de", "markdown/2", None),
         ("unter/a.txt", "en", "text/1", None),
     ]
     assert result.chunks == sum(d.chunks for d in listed) > 10
@@ -82,7 +82,7 @@ def test_every_chunk_says_where_it_comes_from(a_project: Project, add: Add, fold
         assert 0 < data["n_tokens"] <= 512
         assert (data["page_start"], data["page_end"]) == (None, None)
         assert data["tokenizer"].startswith("tiny@")
-        assert data["reader"] == "markdown/1"
+        assert data["reader"] == "markdown/2"
         assert len(data["source_sha256"]) == 64
     assert done == len(text)
     first, last = (json.loads(found[n][2])["heading_path"] for n in (0, -1))

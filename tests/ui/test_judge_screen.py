@@ -66,11 +66,17 @@ def test_samples_are_judged_by_clicking_and_the_table_shows_it(
     page.get_by_label("Who judges").click()
     page.get_by_role("option", name="OpenRouter").click()
     page.get_by_label(JudgeOptions.label("deny_data_collection")).wait_for()
-    page.get_by_role("button", name="List models").click()
-    page.wait_for_timeout(400)
-    box = page.locator("#judge-model input")
-    box.click()
-    page.get_by_role("option", name="maker/judge").click()
+    page.locator("#judge-models").click()
+    shown = page.locator("#judge-listed .ca-models tbody tr")
+    shown.wait_for()
+    assert "0.1 $" in shown.inner_text()
+    page.locator("#judge-listed [data-pick='maker/judge']").click()
+    shown.wait_for(state="detached")
+    assert page.locator("#judge-model input").input_value() == "maker/judge"
+    assert page.evaluate("document.activeElement.id") == "judge-models"
+    page.locator("#preview-judge").click()
+    page.locator("#judge-said").get_by_text("The whole request as JSON").click()
+    page.locator("#judge-said pre", has_text='"model": "maker/judge"').wait_for()
     page.locator("#estimate-judge").click()
     page.locator("#judge-said").get_by_text("Samples to judge").wait_for()
     assert server.total == 0

@@ -403,7 +403,7 @@ def test_chapters_without_a_question_and_suspicious_places_are_shown(
 
 
 def test_every_finding_of_the_checks_has_words() -> None:
-    kinds = {name.partition(".")[0] for name in TRIGGERS} | INVISIBLE.keys() | {"encoded"}
+    kinds = {name.partition(".")[0] for name in TRIGGERS} | INVISIBLE.keys() | {"encoded", "unseen"}
     found = {
         "quote": ("exact", "close", "missing"), "numbers": ("found", "12, 7"),
         "double": ("same", "near", "contradicts", "leaks"), "double_of": ("abc-0",),

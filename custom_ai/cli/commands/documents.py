@@ -122,6 +122,7 @@ def _show(args: argparse.Namespace) -> Outcome:
         (t("ui_documents.sign_glued"), f"{found.glued:.2%}"),
         (t("ui_documents.sign_letters"), f"{found.letters:.0%}"),
         (t("ui_documents.sign_words"), f"{found.word_length:.1f}"),
+        (t("ui_documents.sign_hidden"), found.hidden or None),
         (t("cli.column_quality"), t(f"documents.quality.{found.verdict}")),
     ]
     shown = [row for row in rows if row[1] is not None]

@@ -10,7 +10,7 @@ from custom_ai.cli.arguments import Parsers, add_options, add_project, command, 
 from custom_ai.cli.outcome import Outcome
 from custom_ai.datasets import prompts
 from custom_ai.datasets.generate import GenerateOptions
-from custom_ai.datasets.preview import preview
+from custom_ai.datasets.preview import Preview, preview
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.project import Project
@@ -70,7 +70,11 @@ def _origin(project: Project, name: str) -> str:
 def _preview(args: argparse.Namespace) -> Outcome:
     project = projects.find(args.project)
     options = GenerateOptions.parse(given(args, GenerateOptions))
-    seen = asyncio.run(preview(project, args.provider, options, prompts.of(project)))
+    return shown(asyncio.run(preview(project, args.provider, options, prompts.of(project))))
+
+
+def shown(seen: Preview) -> Outcome:
+    """The request as it would go over the wire; else the messages, and why there is no more."""
     data = {
         "filename": seen.filename, "prompt_version": seen.prompt_version, "url": seen.url,
         "headers": seen.headers, "body": seen.body,

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from custom_ai.documents import archives, signature, word
+from custom_ai.documents import archives, signature, unseen, word
 from custom_ai.documents.blocks import Blocks
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
@@ -26,7 +26,7 @@ class DocxReader:
     """Reads Word documents (.docx)."""
 
     suffixes = (".docx",)
-    version = 2
+    version = 3
 
     def unavailable(self) -> str | None:
         """None, or the package to install."""
@@ -39,7 +39,7 @@ class DocxReader:
         blocks = Blocks()
         blocks.feed(_html(path))
         blocks.close()
-        return Parsed(blocks.text, None, blocks.headings, _MEDIA_TYPE)
+        return unseen.found(Parsed(blocks.text, None, blocks.headings, _MEDIA_TYPE))
 
 
 def _html(path: Path) -> str:

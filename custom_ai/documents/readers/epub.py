@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from custom_ai.documents import archives, encoding, signature, webpage
+from custom_ai.documents import archives, encoding, signature, unseen, webpage
 from custom_ai.documents.reader import Heading, OnPage, Parsed, no_matter
 from custom_ai.errors import UserError
 
@@ -28,7 +28,7 @@ class EpubReader:
     """
 
     suffixes = (".epub",)
-    version = 1
+    version = 2
 
     def unavailable(self) -> str | None:
         """Nothing beyond Python is needed."""
@@ -59,7 +59,7 @@ class EpubReader:
             KeyError,
         ) as error:
             raise UserError("documents.corrupt", name=path.name, reason=error) from error
-        return Parsed("".join(parts), None, headings, "application/epub+zip")
+        return unseen.found(Parsed("".join(parts), None, headings, "application/epub+zip"))
 
 
 def _check_for_locks(archive: zipfile.ZipFile, path: Path) -> None:

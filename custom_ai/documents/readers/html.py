@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from custom_ai.documents import encoding, signature, webpage
+from custom_ai.documents import encoding, signature, unseen, webpage
 from custom_ai.documents.reader import OnPage, Parsed, no_matter
 
 
@@ -10,7 +10,7 @@ class HtmlReader:
     """Reads web pages and manuals in HTML and XHTML."""
 
     suffixes = (".html", ".htm", ".xhtml")
-    version = 1
+    version = 2
 
     def unavailable(self) -> str | None:
         """Nothing beyond Python is needed."""
@@ -20,7 +20,7 @@ class HtmlReader:
         """Read the file; raises UserError when it holds no text."""
         signature.expect(path, "HTML")
         text, headings = webpage.read(encoding.decode_markup(path.read_bytes(), path.name))
-        return Parsed(text, None, headings, "text/html")
+        return unseen.found(Parsed(text, None, headings, "text/html"))
 
 
 reader = HtmlReader()

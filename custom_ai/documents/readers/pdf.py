@@ -1,14 +1,26 @@
 """PDF through PDFium: text in reading order, pages, headings from bookmarks or letter sizes."""
 
+import ctypes
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from custom_ai.documents import layout, ocr, outline, ruled, running, signature, strokes
-from custom_ai.documents.reader import OnPage, Parsed, no_matter
+from custom_ai.documents import (
+    ink,
+    layout,
+    ocr,
+    outline,
+    pdf_objects,
+    ruled,
+    running,
+    signature,
+    strokes,
+    unseen,
+)
+from custom_ai.documents.reader import OnPage, Parsed, Span, no_matter
 from custom_ai.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +29,10 @@ if TYPE_CHECKING:
 # A page with fewer characters than this, and pictures on this share of it, is a scan.
 SCANNED_BELOW = 20
 _PICTURE = 0.5
+# Points. Nobody reads smaller letters, or those outside of the page.
+_TINY = 2.0
+# Of a row of a table, letters that are surely those that were looked for.
+_FEWEST_IN_ROW = 4
 # With so many pages open, PDFium holds some 60 MB.
 _PAGES_AT_ONCE = 1000
 # PDFium must not be used by two threads at once.
@@ -27,7 +43,7 @@ class PdfReader:
     """Reads PDF files; pages that are pictures with the help of Tesseract, where it is there."""
 
     suffixes = (".pdf",)
-    version = 2
+    version = 3
 
     def unavailable(self) -> str | None:
         """None, or the package to install."""
@@ -58,7 +74,7 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
     headings = outline.locate(bookmarks, kept, flow) or outline.by_size(kept, flow)
     removed = sum(map(len, pages)) - sum(map(len, kept))
     asked = ocr.find() if recognised or unread else None
-    return Parsed(
+    parsed = Parsed(
         flow.text,
         flow.pages,
         headings,
@@ -68,6 +84,7 @@ def _read(path: Path, on_page: OnPage) -> Parsed:
         removed,
         asked.identity if asked else "",
     )
+    return unseen.found(parsed)
 
 
 def _check_for_text(
@@ -128,18 +145,36 @@ def _is_picture(page: "pypdfium2.PdfPage") -> bool:
 
 
 def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
-    """The lines of one page in reading order, blank ones left out."""
+    """The lines of one page in reading order, blank ones left out; what nobody sees is marked."""
+    words, objects = page.get_textpage(), pdf_objects.of(page)
+    inkless = ink.missing(page, words, objects, lambda: _is_picture(page))
+    found = list(_written(page, words, inkless))
+    if drawn := strokes.of(objects.paths):
+        found = ruled.with_tables(found, drawn, strokes.words_in(words))
+        if inkless:
+            found = _with_marked_rows(found, [words.get_text_range(a, b - a) for a, b in inkless])
+    words.close()
+    return found
+
+
+def _written(
+    page: "pypdfium2.PdfPage", words: "pypdfium2.PdfTextPage", inkless: Sequence[Span]
+) -> Iterator[layout.Line]:
     import pypdfium2.raw as pdfium
 
-    words = page.get_textpage()
     # Handles and memory that are used again: this is where most of the time of a file goes.
-    handle, box, matrix = words.raw, pdfium.FS_RECTF(), pdfium.FS_MATRIX()
-    place_of, box_of = pdfium.FPDFText_GetCharIndexFromTextIndex, pdfium.FPDFText_GetLooseCharBox
-    found = []
+    handle, box, matrix = pdf_objects.address(words.raw), pdfium.FS_RECTF(), pdfium.FS_MATRIX()
+    box_at, matrix_at = ctypes.addressof(box), ctypes.addressof(matrix)
+    place_of = pdf_objects.function("FPDFText_GetCharIndexFromTextIndex", 2)
+    box_of = pdf_objects.function("FPDFText_GetLooseCharBox", 3)
+    matrix_of = pdf_objects.function("FPDFText_GetMatrix", 3)
+    size_of = pdf_objects.function("FPDFText_GetFontSize", 2)
     start = 0
     whole = words.get_text_range()
     # Where the text leaves nothing out, characters and places in it have the same numbers.
     same = _units(whole) == len(whole) == words.count_chars()
+    inkless = _in_text(words, inkless)
+    sheet = page.get_bbox()
     for text in whole.split("\r\n"):
         units = len(text) if same else _units(text)
         if inner := text.strip():
@@ -149,18 +184,63 @@ def _lines(page: "pypdfium2.PdfPage") -> list[layout.Line]:
             first, last = start + before, start + units - after - 1
             if not same:
                 first, last = max(place_of(handle, first), 0), max(place_of(handle, last), 0)
-            pdfium.FPDFText_GetMatrix(handle, first, matrix)
+            matrix_of(handle, first, matrix_at)
             scale = math.hypot(matrix.b, matrix.d) or 1.0
-            size = scale * pdfium.FPDFText_GetFontSize(handle, first)
-            box_of(handle, first, box)
+            size = scale * size_of(handle, first)
+            box_of(handle, first, box_at)
             left, bottom = box.left, box.bottom
-            box_of(handle, last, box)
+            # Of letters that are drawings, only their box tells the size.
+            size = max(size, box.top - box.bottom) if size < _TINY else size
+            box_of(handle, last, box_at)
             line = layout.Line(text.rstrip(), bottom, box.bottom, size, left, box.right)
-            found.append(line)
+            if inkless:
+                line = line._replace(text=_marked(line.text, start, inkless))
+            if size < _TINY or _is_outside(line, box.top, sheet):
+                line = line._replace(text=unseen.marked(line.text))
+            yield line
         start += units + 2
-    if drawn := strokes.of(page):
-        found = ruled.with_tables(found, drawn, strokes.words_in(words))
-    words.close()
+
+
+def _is_outside(line: layout.Line, top: float, sheet: tuple[float, float, float, float]) -> bool:
+    """Whether no part of a line stands on the sheet (left, bottom, right, top)."""
+    left, bottom, right, above = sheet
+    return (
+        max(line.left, line.right) < left
+        or line.left > right
+        or top < bottom
+        or line.bottom > above
+    )
+
+
+def _in_text(words: "pypdfium2.PdfTextPage", spans: Sequence[Span]) -> list[Span]:
+    """The same characters, counted as the text does, which leaves some out."""
+    import pypdfium2.raw as pdfium
+
+    place_of = pdfium.FPDFText_GetTextIndexFromCharIndex
+    places = [[p for n in range(*span) if (p := place_of(words.raw, n)) >= 0] for span in spans]
+    return [(span[0], span[-1] + 1) for span in places if span]
+
+
+def _marked(text: str, start: int, spans: Sequence[Span]) -> str:
+    """A line that begins at the place `start`, with marks around what of it nobody sees."""
+    parts, done = [], 0
+    for first, end in spans:
+        first, end = max(done, first - start), min(len(text), end - start)
+        if first < end:
+            parts += [text[done:first], unseen.marked(text[first:end])]
+            done = end
+    return "".join([*parts, text[done:]])
+
+
+def _with_marked_rows(lines: Sequence[layout.Line], hidden: Sequence[str]) -> list[layout.Line]:
+    """The lines; those that are rows of tables were read anew and have no marks yet."""
+    found = []
+    for line in lines:
+        text = line.text
+        for words in hidden if line.columns else ():
+            if len(words) >= _FEWEST_IN_ROW and unseen.BEGIN not in text:
+                text = text.replace(words.strip(), unseen.marked(words.strip()))
+        found.append(line._replace(text=text))
     return found
 
 

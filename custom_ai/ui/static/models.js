@@ -1,5 +1,5 @@
-// <ca-models provider address>: the models of a provider, to search and to choose from. The page
-// stays usable while a slow server is asked.
+// <ca-models provider address field button>: the models of a provider, to search and to choose from for
+// a field; the button opened the list. The page stays usable while a slow server is asked.
 import { headers } from "./app.js";
 
 class Models extends HTMLElement {
@@ -49,7 +49,7 @@ class Models extends HTMLElement {
     this.turn += 1;
     this.hidden = true;
     this.replaceChildren();
-    document.getElementById("find-models").focus({ preventScroll: true });
+    document.getElementById(this.getAttribute("button")).focus({ preventScroll: true });
   }
 
   narrow() {
@@ -78,14 +78,14 @@ class Models extends HTMLElement {
 
   /** Gradio keeps the model: it is told as if somebody had typed the name. */
   pick(name) {
-    const field = document.querySelector("#samples-model input");
+    const field = document.querySelector(`#${this.getAttribute("field")} input`);
     this.shut();
     field.focus({ preventScroll: true });
     field.value = name;
     field.dispatchEvent(new InputEvent("input", { bubbles: true }));
     field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
     field.blur();
-    document.getElementById("find-models").focus({ preventScroll: true });
+    document.getElementById(this.getAttribute("button")).focus({ preventScroll: true });
   }
 }
 customElements.define("ca-models", Models);

@@ -1,7 +1,8 @@
 """Training data: have another model judge the samples."""
 
-import asyncio
+import json
 import threading
+import time
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from custom_ai import secrets
 from custom_ai.datasets import privacy
 from custom_ai.datasets.judge_estimate import estimate_judging
 from custom_ai.datasets.judge_options import CANNOT_JUDGE, JudgeOptions
+from custom_ai.datasets.judge_preview import preview_judging
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
@@ -21,8 +23,6 @@ from custom_ai.ui.render import render
 from custom_ai.ui.screen import Screen, fragment, html
 
 _MORE = ("samples_per_request", "concurrency", "requests_per_minute", "base_url", "temperature")
-# Nobody looks at an empty list for longer.
-_PATIENCE_SECONDS = 20.0
 # Two windows that ask at the same moment must not start two runs.
 _starting = threading.Lock()
 
@@ -41,7 +41,8 @@ def draw(screen: Screen) -> None:
                 [], label=t("datasets.label.model"), allow_custom_value=True, scale=5,
                 info=t("ui_samples.judge_model_about"), elem_id="judge-model",
             )  # fmt: skip
-            models = gr.Button(t("ui_samples.judge_list"), elem_id="judge-models", scale=0)
+            models = gr.Button(t("ui_samples.models_show"), elem_id="judge-models", scale=0)
+        listed = html("", elem_id="judge-listed")
         form.draw("budget")
         with gr.Column(visible=False) as switch:
             form.draw("deny_data_collection")
@@ -50,6 +51,7 @@ def draw(screen: Screen) -> None:
         with gr.Row(elem_classes="ca-actions"):
             start = gr.Button(t("ui_samples.judge_start"), variant="primary", elem_id="start-judge")
             cost = gr.Button(t("ui_samples.estimate_show"), elem_id="estimate-judge")
+            look = gr.Button(t("ui_samples.preview_show"), elem_id="preview-judge")
         said = html("", elem_id="judge-said")
     fragment("/api/runs/card/judge", "runs tick-judge", "ca-card-of-run")
     fragment("/api/judge/counters", "runs tick-judge", "ca-counters")
@@ -62,10 +64,14 @@ def draw(screen: Screen) -> None:
 
     def choose(project: Project, name: str) -> list[Any]:
         value = _last(project, name).get("model") or None
-        return [gr.Dropdown(choices=[], value=value), gr.Column(visible=name == "openrouter"), ""]
+        return [gr.Dropdown(value=value), gr.Column(visible=name == "openrouter"), "", ""]
 
-    def offer(project: Project, name: str | None, now: str | None, address: str) -> Any:
-        return gr.Dropdown(choices=_offered(_chosen(name), address), value=now)
+    def show_models(project: Project, name: str | None, address: str) -> str:
+        # Asked anew with each click, so each makes a difference.
+        return render(
+            "samples_models_place", provider=_chosen(name), address=address, field="judge-model",
+            button="judge-models", asked=time.time_ns(),
+        )  # fmt: skip
 
     def options_of(name: str | None, typed: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": (typed or "").strip()}
@@ -77,6 +83,12 @@ def draw(screen: Screen) -> None:
         found = estimate_judging(project, _chosen(name), options)
         label = t("ui_samples.judge_to_judge")
         return render("estimate", found=found, budget=options.budget, missing=label)
+
+    def look_at(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
+        wished = {**form.values(given), "model": (typed or "").strip()}
+        seen = preview_judging(project, _chosen(name), JudgeOptions.parse(wished))
+        body = json.dumps(seen.body, ensure_ascii=False, indent=2) if seen.body else ""
+        return render("preview", seen=seen, body=body)
 
     def begin(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
         wished = options_of(name, typed, given)
@@ -91,9 +103,10 @@ def draw(screen: Screen) -> None:
     asked = [provider, model, *form.widgets]
     address = form.widgets[form.fields.index("base_url")]
     screen.on_load(fill, [provider, model, switch, *form.widgets])
-    screen.on(provider.input, choose, [provider], [model, switch, said])
-    screen.on(models.click, offer, [provider, model, address], [model])
+    screen.on(provider.input, choose, [provider], [model, switch, said, listed])
+    screen.on(models.click, show_models, [provider, address], [listed])
     screen.on(cost.click, foresee, asked, [said])
+    screen.on(look.click, look_at, asked, [said])
     screen.on(
         start.click, begin, asked, [said],
         validator=lambda _, __, *given: [gr.validate(True, "")] * 2 + form.check(*given),
@@ -110,17 +123,6 @@ def _chosen(name: str | None) -> str:
     if not name:
         raise UserError("ui_samples.judge_no_provider")
     return name
-
-
-def _offered(name: str, address: str) -> list[tuple[str, str]]:
-    """The models of a provider, by name."""
-    provider = providers.find(name)
-    options = provider.options.parse({"base_url": address.strip()})
-    try:
-        found = asyncio.run(asyncio.wait_for(provider.models(options), _PATIENCE_SECONDS))
-    except TimeoutError as error:
-        raise UserError("ui_samples.no_answer", seconds=round(_PATIENCE_SECONDS)) from error
-    return [(model.name, model.name) for model in found]
 
 
 def _last(project: Project, provider: str | None = None) -> dict[str, Any]:

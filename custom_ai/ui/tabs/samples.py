@@ -119,7 +119,10 @@ def _draw_generation(screen: Screen) -> None:
 
     def show_models(project: Project, name: str, address: str) -> str:
         # Asked anew with each click, so each makes a difference.
-        return render("samples_models_place", provider=name, address=address, asked=time.time_ns())
+        return render(
+            "samples_models_place", provider=name, address=address, field="samples-model",
+            button="find-models", asked=time.time_ns(),
+        )  # fmt: skip
 
     def options_of(name: str, model: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": _typed(name, model)}
