@@ -42,12 +42,14 @@ class Outlook:
 
     verdict: "fits", or "tight" when it only does with the careful options or when other programs
         make room, or "too_big".
+    in_4bit: whether the usual options for this model and machine keep its weights in 4 bits.
     """
 
     verdict: Literal["fits", "tight", "too_big"]
     needed: int
     least: int
     there: int
+    in_4bit: bool = False
 
 
 def memory_needed(shape: Shape, options: TrainingOptions, device: str) -> int:
@@ -82,4 +84,4 @@ def look_ahead(shape: Shape, usual: TrainingOptions, machine: Hardware) -> Outlo
         verdict: Literal["fits", "tight", "too_big"] = "fits"
     else:
         verdict = "tight" if least <= _FITS * there else "too_big"
-    return Outlook(verdict, needed, least, there)
+    return Outlook(verdict, needed, least, there, usual.load_in_4bit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from custom_ai import settings
+from custom_ai import hardware, settings
 from custom_ai.documents import library
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
@@ -135,6 +135,16 @@ def test_suggestions_come_with_size_licence_and_memory(ask: Window) -> None:
     assert " of " in row
     mistral = table.split("mistralai/Mistral-7B-Instruct-v0.3")[1].split("</tr>")[0]
     assert "not as GGUF" not in mistral
+
+
+def test_what_only_fits_in_4_bits_says_so(ask: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    chip, gb = hardware.Device("cpu", "chip", None, ""), 1024**3
+    here = hardware.Hardware("Linux", chip, 4, 32 * gb, 24 * gb, 100 * gb, None, ())
+    monkeypatch.setattr(hardware, "detect", lambda _: here)
+    rows = ask.get("/api/model/choices").text.split("</tr>")
+    in_4bit = {row.split("<b>")[1].split("</b>")[0] for row in rows if ", in 4 bits" in row}
+    assert "mistralai/Mistral-7B-Instruct-v0.3" in in_4bit
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" not in in_4bit
 
 
 def test_models_of_ollama_name_their_trainable_original(ask: Window) -> None:
