@@ -142,7 +142,7 @@ def test_what_only_fits_in_4_bits_says_so(ask: Window, monkeypatch: pytest.Monke
     here = hardware.Hardware("Linux", chip, 4, 32 * gb, 24 * gb, 100 * gb, None, ())
     monkeypatch.setattr(hardware, "detect", lambda _: here)
     rows = ask.get("/api/model/choices").text.split("</tr>")
-    in_4bit = {row.split("<b>")[1].split("</b>")[0] for row in rows if ", in 4 bits" in row}
+    in_4bit = {row.split("<b>")[1].split("</b>")[0] for row in rows if ", in 4\xa0bits" in row}
     assert "mistralai/Mistral-7B-Instruct-v0.3" in in_4bit
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" not in in_4bit
 
