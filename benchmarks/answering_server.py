@@ -4,8 +4,8 @@
 
 Prints its port. Speaks OpenRouter's and Ollama's wire formats over bare asyncio; each answer comes
 after a time drawn evenly between LEAST and MOST seconds, and holds pairs about the passage that was
-sent. GET /stats says how many answers it gave and how long they were held back, all in all; asking
-sets both to zero.
+sent, about whole sentences only, so that every contender needs as many requests. GET /stats says
+how many answers it gave and how long they were held back, all in all; asking sets both to zero.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import Any
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 _PASSAGE = re.compile(r"(=====[^\n]*=====)\n(.*?)\n\1", re.DOTALL)
 _COUNT = re.compile(r"(?:Number of questions|Anzahl der Fragen): (\d+)")
+SHORTEST = 40
 _SENTENCE = re.compile(r"[^.!?]+[.!?]")
 
 
@@ -101,7 +102,8 @@ def pairs(asked: dict[str, Any]) -> str:
     made = []
     for sentence in sentences:
         question = f"Was gilt hier: {' '.join(sentence.split()[:7])} …?"
-        if question not in text:
+        # A chunk may begin, or end, in the middle of a sentence, which no check would let pass.
+        if question not in text and len(sentence) >= SHORTEST:
             made.append(
                 {"instruction": question, "output": sentence, "quote": sentence, "kind": "fact"}
             )

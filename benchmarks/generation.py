@@ -1,18 +1,19 @@
 """How close to the ideal samples are generated, and what it costs the processor.
 
-    python -m benchmarks.generation [PARALLEL …] [--seconds 20] [--only NAME …]
+    python -m benchmarks.generation [PARALLEL …] [--seconds 20] [--only NAME …] [--work WORK …]
 
 Ideal is what the server's own waiting leaves no way around: the sum of all its answers' times,
 divided by the number of requests at once. Each contender runs in a process of its own against the
 same light server (benchmarks/answering_server.py), with the same requests, and is measured from
-its first request to its last. custom-ai does the whole work – prompts, parsing, checks, duplicates,
-the journal on the disk, events –; the others send, wait, and parse the JSON of the answer.
-Peers that are not installed are left out: pip install openai ollama httpx.
+its first request to its last. Like is compared with like, in two tables:
+
+- asking: send, wait, parse the JSON of the answer; custom-ai with its provider alone.
+- all: a whole generation – prompts, parsing, checks, duplicates, the journal on the disk, events.
+  The others (benchmarks/generation_peers.py) take the place of the provider, with the same checks.
 """
 
 import argparse
 import asyncio
-import importlib
 import importlib.util
 import json
 import os
@@ -23,48 +24,59 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from benchmarks.generation_peers import CLIENTS, PeerProvider, pairs_in, request_of
+from custom_ai.datasets import prompts
+from custom_ai.datasets.plan import Chunk
+from custom_ai.providers.provider import Message, Request
 
 ROOT = Path(__file__).parents[1]
 LEAST, MOST = 0.05, 0.5
 PAIRS = 4
-
-Ask = Callable[[list[dict[str, str]]], Awaitable[str]]
+WORKS = ("asking", "all")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("parallel", nargs="*", type=int, default=[5, 50, 200])
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--only", nargs="*", default=list(CONTENDERS))
+    parser.add_argument("--only", nargs="*", default=list(CLIENTS))
+    parser.add_argument("--work", nargs="*", choices=WORKS, default=WORKS)
     args = parser.parse_args()
-    print(f"{'':16} {'parallel':>8} {'requests':>8} {'of ideal':>8} {'CPU ms':>8} {'MB':>5}  load")
     for parallel in args.parallel:
         count = max(40, round(parallel * args.seconds / ((LEAST + MOST) / 2)))
-        for name in args.only:
-            module, _ = CONTENDERS[name]
-            if importlib.util.find_spec(module) is None:
-                print(f"{name:16} is not installed")
-                continue
-            found = measure(name, parallel, count)
-            load = os.getloadavg()[0]
-            print(
-                f"{name:16} {parallel:8} {found['answers']:8} {found['share']:8.3f}"
-                f" {found['cpu_ms']:8.2f} {found['mb']:5.0f}  {load:.1f}",
-                flush=True,
-            )
+        for work in args.work:
+            head = f"{work}, {parallel} at once"
+            print(f"{head:20} {'requests':>8} {'of ideal':>8} {'CPU ms':>8} {'MB':>5}  load")
+            for name in args.only:
+                show(name, work, parallel, count)
 
 
-def measure(name: str, parallel: int, count: int) -> dict[str, float]:
+def show(name: str, work: str, parallel: int, count: int) -> None:
+    """A line of a table."""
+    if not name.startswith("custom-ai") and importlib.util.find_spec(name) is None:
+        print(f"{name:20} is not installed")
+        return
+    found = measure(name, work, parallel, count)
+    print(
+        f"{name:20} {found['answers']:8} {found['share']:8.3f} {found['cpu_ms']:8.2f}"
+        f" {found['mb']:5.0f}  {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+
+
+def measure(name: str, work: str, parallel: int, count: int) -> dict[str, float]:
     """One contender in a process of its own, against a server of its own."""
     command = [sys.executable, "-m", "benchmarks.answering_server", str(LEAST), str(MOST)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command, **pipes) as server:
         assert server.stdout is not None and server.stdin is not None
         port = server.stdout.readline().strip()
-        run = [sys.executable, "-m", "benchmarks.generation", "--contend", name]
+        run = [sys.executable, "-m", "benchmarks.generation", "--contend", name, work]
         done = subprocess.run(
             [*run, port, str(parallel), str(count)], capture_output=True, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OPENROUTER_API_KEY": "sk-benchmark"},
@@ -85,34 +97,31 @@ def measure(name: str, parallel: int, count: int) -> dict[str, float]:
     }
 
 
-def contend(name: str, port: str, parallel: int, count: int) -> None:
+def contend(name: str, work: str, port: str, parallel: int, count: int) -> None:
     """Be one contender, and print what it took as JSON."""
-    _, work = CONTENDERS[name]
-    wall, cpu = work(f"http://127.0.0.1:{port}", parallel, count)
+    url = f"http://127.0.0.1:{port}"
+    if work == "asking":
+        wall, cpu = asyncio.run(ask_all(name, url, parallel, count))
+    else:
+        wall, cpu = generate_all(name, url, parallel, count)
     mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"wall": wall, "cpu": cpu, "mb": mb}))
 
 
-def custom_ai(url: str, parallel: int, count: int) -> tuple[float, float]:
-    return _generate("openrouter", f"{url}/api/v1", parallel, count)
-
-
-def custom_ai_ollama(url: str, parallel: int, count: int) -> tuple[float, float]:
-    return _generate("ollama", url, parallel, count)
-
-
-def _generate(provider: str, url: str, parallel: int, count: int) -> tuple[float, float]:
+def generate_all(name: str, url: str, parallel: int, count: int) -> tuple[float, float]:
     """The product's own call, as a run makes it; two chunks for each request are there."""
-    from custom_ai.datasets.generate import GenerateOptions, generate
+    from custom_ai.datasets import generate as generating
     from custom_ai.files import LineLog
     from custom_ai.step import Step
 
-    with tempfile.TemporaryDirectory() as home:
+    provider = {"custom-ai": "openrouter", "custom-ai ollama": "ollama"}.get(name, name)
+    peer = mock.patch.object(generating, "find", lambda _: PeerProvider(name, parallel))
+    with tempfile.TemporaryDirectory() as home, peer if provider == name else nullcontext():
         os.environ["CUSTOM_AI_HOME"] = home
         project = made_project(count)
-        options = GenerateOptions(
-            count=count * PAIRS, model="m", base_url=url, concurrency=parallel,
-            pairs_per_request=PAIRS, budget=0,
+        options = generating.GenerateOptions(
+            count=count * PAIRS, model="m", concurrency=parallel, pairs_per_request=PAIRS, budget=0,
+            base_url=f"{url}/api/v1" if provider == "openrouter" else url,
         )  # fmt: skip
         begun: list[tuple[float, float]] = []
         folder = Path(home) / "run"
@@ -124,9 +133,13 @@ def _generate(provider: str, url: str, parallel: int, count: int) -> tuple[float
                     begun.append((time.perf_counter(), time.process_time()))
                 log.append({"time": round(time.time(), 3), **event})
 
-            done = generate(project, provider, options, Step(folder, report, lambda: None))
+            done = generating.generate(project, provider, options, Step(folder, report, _nothing))
         assert done.accepted == count * PAIRS, done
         return time.perf_counter() - begun[0][0], time.process_time() - begun[0][1]
+
+
+def _nothing() -> None:
+    """Nobody asks to stop."""
 
 
 def made_project(count: int) -> Any:
@@ -154,102 +167,31 @@ def prose(seed: int, sentences: int) -> str:
     )
 
 
-async def in_parallel(ask: Ask, parallel: int, count: int) -> tuple[float, float]:
+async def ask_all(name: str, url: str, parallel: int, count: int) -> tuple[float, float]:
     """As its users would: a semaphore, one task for each request, the answer parsed."""
     turns = asyncio.Semaphore(parallel)
-    bodies = [_messages(number) for number in range(count)]
+    requests = [request_of(_messages(number)) for number in range(count)]
+    async with CLIENTS[name](url, parallel) as ask:
 
-    async def one(messages: list[dict[str, str]]) -> None:
-        async with turns:
-            text = await ask(messages)
-        assert len(json.loads(text)["pairs"]) == PAIRS
+        async def one(request: Request) -> None:
+            async with turns:
+                reply = await ask(request)
+            assert pairs_in(reply) == PAIRS
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*[one(body) for body in bodies])
-    return time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*[one(request) for request in requests])
+        return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _messages(number: int) -> list[dict[str, str]]:
-    from custom_ai.datasets import prompts
-    from custom_ai.datasets.plan import Chunk
-
+def _messages(number: int) -> tuple[Message, ...]:
     text = prose(number, 9)
     chunk = Chunk("x", 0, len(text), text, "a.txt", "de", ("Kapitel",), 1, 1, 1)
-    return [{"role": m.role, "content": m.content} for m in prompts.messages(chunk, PAIRS, ())]
-
-
-def _format() -> dict[str, Any]:
-    from custom_ai.datasets import prompts
-
-    schema = {"name": "answer", "strict": True, "schema": dict(prompts.SCHEMA)}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def openai_client(url: str, parallel: int, count: int) -> tuple[float, float]:
-    openai: Any = importlib.import_module("openai")
-
-    async def go() -> tuple[float, float]:
-        async with openai.AsyncOpenAI(base_url=f"{url}/api/v1", api_key="sk-benchmark") as client:
-
-            async def ask(messages: list[dict[str, str]]) -> str:
-                reply = await client.chat.completions.create(
-                    model="m", messages=messages, max_tokens=1600, response_format=_format()
-                )
-                return str(reply.choices[0].message.content)
-
-            return await in_parallel(ask, parallel, count)
-
-    return asyncio.run(go())
-
-
-def httpx_client(url: str, parallel: int, count: int) -> tuple[float, float]:
-    import httpx
-
-    async def go() -> tuple[float, float]:
-        limits = httpx.Limits(max_connections=parallel, max_keepalive_connections=parallel)
-        async with httpx.AsyncClient(limits=limits, timeout=180) as client:
-
-            async def ask(messages: list[dict[str, str]]) -> str:
-                body = {
-                    "model": "m", "messages": messages, "max_tokens": 1600,
-                    "response_format": _format(),
-                }  # fmt: skip
-                reply = await client.post(f"{url}/api/v1/chat/completions", json=body)
-                return str(reply.json()["choices"][0]["message"]["content"])
-
-            return await in_parallel(ask, parallel, count)
-
-    return asyncio.run(go())
-
-
-def ollama_client(url: str, parallel: int, count: int) -> tuple[float, float]:
-    import ollama
-
-    from custom_ai.datasets import prompts
-
-    async def go() -> tuple[float, float]:
-        client = ollama.AsyncClient(host=url, timeout=180)
-
-        async def ask(messages: list[dict[str, str]]) -> str:
-            reply = await client.chat(model="m", messages=messages, format=dict(prompts.SCHEMA))
-            return str(reply.message.content)
-
-        return await in_parallel(ask, parallel, count)
-
-    return asyncio.run(go())
-
-
-CONTENDERS: dict[str, tuple[str, Callable[[str, int, int], tuple[float, float]]]] = {
-    "custom-ai": ("custom_ai", custom_ai),
-    "custom-ai ollama": ("custom_ai", custom_ai_ollama),
-    "openai": ("openai", openai_client),
-    "httpx": ("httpx", httpx_client),
-    "ollama": ("ollama", ollama_client),
-}
+    return prompts.messages(chunk, PAIRS, ())
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--contend"]:
-        contend(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+        name, work, port, parallel, count = sys.argv[2:]
+        contend(name, work, port, int(parallel), int(count))
     else:
         main()

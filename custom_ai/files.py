@@ -127,6 +127,9 @@ def finish_replacement(path: Path) -> None:
     shutil.rmtree(path.with_name(f"{path.name}.partial"), ignore_errors=True)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class LineLog:
     """An append-only file of JSON objects, one a line, that one process writes.
 
@@ -139,26 +142,43 @@ class LineLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._durable = durable
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._cut_torn_tail()
+        self._open()
 
     def append(self, *records: Any) -> None:
         """Write the records as whole lines; raises OSError, having written none of them."""
-        self.append_lines("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+        self.append_lines("".join(_encode(record) + "\n" for record in records))
 
     def append_lines(self, lines: str) -> None:
         """As append, for records that are lines of JSON already, each with its newline."""
         size = os.fstat(self._handle).st_size
         rest = memoryview(lines.encode("utf-8"))
+        written = len(rest)
         try:
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             if self._durable:
                 os.fsync(self._handle)
+            self._end = size + written
         except OSError as error:
             os.ftruncate(self._handle, size)
             error.filename = error.filename or str(self.path)
             raise
+
+    def renew(self) -> None:
+        """Be as if opened just now, where others may have written, or put another file there.
+
+        Only for whoever sees to it that nobody writes at this moment.
+        """
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._handle)):
+            before = self._handle
+            self._open()
+            os.close(before)
+        elif there.st_size != self._end:
+            self._cut_torn_tail()
 
     def close(self) -> None:
         """Give the file back; appending afterwards fails."""
@@ -169,6 +189,10 @@ class LineLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open(self) -> None:
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._cut_torn_tail()
 
     def _cut_torn_tail(self) -> None:
         size = os.fstat(self._handle).st_size
@@ -183,6 +207,7 @@ class LineLog:
             end = start
         if end != size:
             os.ftruncate(self._handle, end)
+        self._end = end
 
 
 def read_lines(path: Path, offset: int = 0) -> tuple[list[Any], int]:

@@ -243,6 +243,7 @@ class Collection:
             # It was good once; the rules have become stricter since.
             return []
         judged = []
+        self._doubles.expect(pair for pair in pairs if not pair.flaw)
         for number, pair in enumerate(pairs):
             verdict = checks.check(pair, text, self.rules, orders, chunk["language"])
             sample = _sample(record, number, pair, verdict)

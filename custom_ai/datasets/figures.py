@@ -21,6 +21,8 @@ _SCALES = {"t": 3, "milliard": 9, "mrd": 9, "mi": 6, "b": 9}
 _ENUMERATION = re.compile(r"(?m)^\s*\(?\d{1,2}[.)]\s")
 _ITEM = re.compile(r"(?m)^\s*(?:[-*•–]|\(?\d{1,2}[.)])\s+\S")
 _DIGIT = re.compile(r"\d")
+# What may stand between two digits of one number, or of one date.
+_BETWEEN = frozenset(" .,'’\u00a0\u202f/-")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 _NAMES = """
@@ -57,7 +59,7 @@ _SURE_MONTHS = frozenset(_MONTH) - {"may", "march", "mai"}
 @lru_cache(maxsize=32)
 def known(text: str) -> Values:
     """Every value that a text may be said to hold."""
-    words = set(_letters(text))
+    words = set(letters(text))
     found = {_VALUE[word] for word in words.intersection(_VALUE)}
     found |= {"1"} if words.intersection(_ONES) else set()
     for _, values in _figures(text):
@@ -73,6 +75,8 @@ def strange(answer: str, *texts: str) -> list[str]:
     odd = [(written, values) for written, values in _figures(plain)]
     odd += [(word, frozenset({value})) for word, value in _spelled(plain)]
     for text in texts:
+        # Mostly all of them stand there as they are written, which is found out sooner.
+        odd = [one for one in odd if not _stands(one[0], text)]
         if odd:
             have = known(text)
             odd = [(written, values) for written, values in odd if not values & have]
@@ -82,9 +86,27 @@ def strange(answer: str, *texts: str) -> list[str]:
     return list(dict.fromkeys(written for written, _ in odd))
 
 
+def _stands(number: str, text: str) -> bool:
+    """Whether a text certainly holds a number in figures, written like this."""
+    at = text.find(number) if number[0].isdecimal() and " " not in number else -1
+    while at >= 0:
+        end = at + len(number)
+        before, after = text[max(0, at - 2) : at], text[end : end + 2]
+        # No part of a longer one, or of a date.
+        if not (
+            before[-1:].isdecimal()
+            or after[:1].isdecimal()
+            or (before[:1].isdecimal() and before[1:] in _BETWEEN)
+            or (after[1:].isdecimal() and after[0] in _BETWEEN)
+        ):
+            return True
+        at = text.find(number, end)
+    return False
+
+
 def strange_dates(answer: str, *texts: str) -> list[str]:
     """The months an answer names and none of the texts does, in words or in a date."""
-    months = [word for word in _letters(answer) if word in _SURE_MONTHS]
+    months = [word for word in letters(answer) if word in _SURE_MONTHS]
     if not months:
         return []
     have = set().union(*map(known, texts))
@@ -146,11 +168,11 @@ def _scaled(value: str, word: str) -> str:
 
 
 def _spelled(text: str) -> list[tuple[str, str]]:
-    return [(word, _WORDS[word]) for word in _letters(text) if word in _WORDS]
+    return [(word, _WORDS[word]) for word in letters(text) if word in _WORDS]
 
 
-@lru_cache(maxsize=16)
-def _letters(text: str) -> list[str]:
+@lru_cache(maxsize=32)
+def letters(text: str) -> list[str]:
     """The words of a text in lower case."""
     return _LETTERS.findall(text.casefold())
 

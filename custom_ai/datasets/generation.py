@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from custom_ai.datasets import begin
@@ -14,7 +15,7 @@ from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Patience
 from custom_ai.datasets.budget import Budget, OverBudget
 from custom_ai.datasets.collection import Collection, Sources
-from custom_ai.datasets.commit import Commits
+from custom_ai.datasets.commit import Commits, gather_seconds
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.journal import Journal, Record, Type
 from custom_ai.datasets.pace import Leaving, Pace
@@ -34,8 +35,6 @@ GRACE_SECONDS = 60.0
 MOST_JOBS_A_TURN = 5
 # After each judged answer replies come first: from one to the next request in so many rounds.
 ROUNDS = 4
-# To lock, write and force to the disk takes a millisecond, for one answer or for several.
-GATHER_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Generation:
         spent: Decimal,
         words: Prompts,
     ) -> None:
-        self._words = words
+        self._words, self._version = words, cache(words.version)
         self._provider = provider
         self._options = options
         self._step = step
@@ -97,7 +96,7 @@ class Generation:
         values = self._options.model_dump(include=set(shared))
         async with (
             self._provider.open(self._provider.options.parse(values)) as session,
-            Commits(self._journal.path, GATHER_SECONDS * (self._most > 1)) as self._commits,
+            Commits(self._journal.path, gather_seconds(self._most)) as self._commits,
         ):
             self._prepare(session, plan)
             self._report()
@@ -185,12 +184,15 @@ class Generation:
             self._running[task] = job
 
     def _busy(self) -> int:
-        """How many jobs ask or stand in line to ask.
+        """How many jobs keep others from starting.
 
         One at a time is one at a time: each job then follows from all before it, also after a kill.
         """
-        writing = self._writing if self._most > 1 else 0
-        return len(self._running) - len(self._done) - self._pace.resting - writing
+        return self._asking() + (self._writing if self._most == 1 else 0)
+
+    def _asking(self) -> int:
+        """How many jobs ask or stand in line to ask."""
+        return len(self._running) - len(self._done) - self._pace.resting - self._writing
 
     def _note(self, task: asyncio.Task[Record]) -> None:
         """Note that a job ended, and at once what keeps others from starting."""
@@ -221,7 +223,7 @@ class Generation:
             **self._about(job),
             asked=job.asked,
             reply_model=reply.model,
-            prompt_version=self._words.version(job.question.chunk.language),
+            prompt_version=self._version(job.question.chunk.language),
             wanted=[vars(each) for each in wanted],
             group=job.question.group.id,
             split=job.question.group.split,
@@ -232,6 +234,8 @@ class Generation:
     async def _write(self, type_: Type, **values: Any) -> Record:
         """Write the end of a job; meanwhile another one may ask."""
         self._writing += 1
+        if not self._asking():
+            self._commits.hurry()
         try:
             return await self._commits.append(type_, **values)
         finally:
@@ -261,15 +265,11 @@ class Generation:
                 self._learn(job, task.result())
         self._report()
 
-    def _catch_up(self) -> None:
-        """Samples may have been reviewed meanwhile; what people decided counts at once."""
-        self._journal.contents.catch_up()
-        self._collection.follow(self._journal.contents, self._sources)
-
     def _reviewed_meanwhile(self) -> bool:
         """Whether people took out some of the last samples while they were being told."""
         before = self._accepted()
-        self._catch_up()
+        self._journal.contents.catch_up()
+        self._collection.follow(self._journal.contents, self._sources)
         return self._accepted() < before
 
     def _learn(self, job: Job, record: Record) -> None:

@@ -8,15 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from custom_ai.datasets.figures import strange, strange_dates
+from custom_ai.datasets.figures import letters, strange, strange_dates
 from custom_ai.datasets.quotes import folded, normal
 from custom_ai.documents.language import STOP_WORDS, language_of
 
+# A shorter word says nothing.
+_SHORTEST = 3
 # A sentence with fewer words that say something proves nothing.
 _TELLING = 3
 
 _FIGURES = re.compile(r"\d[\w.,]*")
-_WORD = re.compile(r"[^\W\d_]{3,}")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'`)\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
@@ -25,7 +26,7 @@ _LINK = re.compile(
 _LINKED = ("://", "www.", "@")
 _NAME = re.compile(r"(?<![\w.-])(?:[A-ZÄÖÜ][\w]*[a-zäöüß][\w]*|[A-ZÄÖÜ]{2,}\w*)(?:-\w+)*")
 _ODD_NAME = re.compile(r"[a-zäöüß][A-ZÄÖÜ]|^[A-ZÄÖÜ]{2,}\d*$|\d")
-_AFTER_NOTHING = re.compile(r"(?:^|[.!?:;•*|\n\"“„»«(]|[-–]\s)\s*$")
+_BEFORE_SENTENCE = frozenset(["", *'.!?:;•*|"“„»«('])
 
 
 def _words(text: str) -> frozenset[str]:
@@ -77,7 +78,7 @@ def strange_figures(question: str, answer: str, text: str) -> list[str]:
 def strange_links(question: str, answer: str, text: str) -> list[str]:
     """Addresses in question or answer that the passage does not have."""
     said = f"{question} {answer}"
-    found = _LINK.findall(said) if any(sign in said.lower() for sign in _LINKED) else []
+    found = _LINK.findall(said) if True in map(said.lower().__contains__, _LINKED) else []
     have = normal(text) if found else ""
     return [link for link in found if normal(link.rstrip(".,;:!?")) not in have]
 
@@ -96,7 +97,7 @@ def strange_names(question: str, answer: str, text: str, german: bool) -> list[s
         stem = _STEMS[name]
         if stem in have[0] or stem in have[1] or name.casefold() in STOP_WORDS:
             continue
-        begins = _AFTER_NOTHING.search(answer[: match.start()]) is not None
+        begins = _begins_sentence(answer, match.start())
         neighbour = match.start() - last_end == 1
         # The first word of a sentence says nothing by its capital letter.
         last_end = -2 if begins else match.end()
@@ -106,16 +107,24 @@ def strange_names(question: str, answer: str, text: str, german: bool) -> list[s
     return odd
 
 
+def _begins_sentence(text: str, at: int) -> bool:
+    """Whether a word at this place is the first of a sentence, a line or an item of a list."""
+    words = text[:at].rstrip()
+    gap = text[len(words) : at]
+    last = words[-1:]
+    return last in _BEFORE_SENTENCE or "\n" in gap or (gap != "" and last in "-–")
+
+
 @lru_cache(maxsize=32)
 def telling(text: str) -> tuple[str, ...]:
     """The words of a text that say what it is about, in lower case, each once."""
-    words = dict.fromkeys(_WORD.findall(text.casefold()))
-    return tuple(word for word in words if word not in _EMPTY)
+    words = dict.fromkeys(letters(text))
+    return tuple(word for word in words if len(word) >= _SHORTEST and word not in _EMPTY)
 
 
 def figures(text: str) -> list[str]:
     """The numbers of a text as they are written."""
-    return [match[0].strip(".,") for match in _FIGURES.finditer(text)]
+    return [written.strip(".,") for written in _FIGURES.findall(text)]
 
 
 def asked_for(question: str) -> list[str]:
@@ -160,7 +169,7 @@ class _Stems(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if len(self) >= _MOST_STEMS:
             self.clear()
-        stem = folded(word).replace("\u0308", "")
+        stem = word.casefold() if word.isascii() else folded(word).replace("\u0308", "")
         if len(stem) > 4:
             stem = stem[: max(4, len(stem) - (3 if len(stem) > 7 else 2))]
         self[word] = stem

@@ -33,6 +33,8 @@ Type = Literal[
     "judge", "verdict", "judge_attempt", "judge_given_up",
 ]  # fmt: skip
 
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+
 # These have an id and count once; a later review of the same sample counts, too.
 _FINAL = ("answer", "given_up", "imported")
 
@@ -152,19 +154,58 @@ def append(path: Path, *records: Record) -> None:
 
     Raises OSError having written none of them, UserError when another process holds the journal.
     """
-    lines = "".join(_line(record) for record in records)
+    lines = "".join(map(line_of, records))
     # Opening it cuts off a torn last line, and a failed write is taken back. Both are safe only
     # while nobody else is writing.
     with alone(path), LineLog(path) as log:
         log.append_lines(lines)
 
 
+class Writer:
+    """Appends to one journal again and again, at half the cost of `append`; close it in the end.
+
+    The file stays open, but it is locked only while records are written. For one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = _lock(path)
+        self._log: LineLog | None = None
+
+    def append(self, *records: Record) -> None:
+        """As the function `append`."""
+        self.append_lines("".join(map(line_of, records)))
+
+    def append_lines(self, lines: str) -> None:
+        """As `append`, for records that are lines already."""
+        with _held(self._lock, self._path):
+            if self._log is None:
+                self._log = LineLog(self._path)
+            else:
+                self._log.renew()
+            self._log.append_lines(lines)
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._log is not None:
+            self._log.close()
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Be the only writer of a file for a moment; UserError when another process does not let go."""
+    with _held(_lock(path), path):
+        yield
+
+
+def _lock(path: Path) -> filelock.BaseFileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.lock")
-    lock = filelock.FileLock(place, timeout=_LOCK_SECONDS, poll_interval=0.005)
+    return filelock.FileLock(place, timeout=_LOCK_SECONDS, poll_interval=0.005)
+
+
+@contextmanager
+def _held(lock: filelock.BaseFileLock, path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -175,7 +216,7 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _line(record: Record) -> str:
+def line_of(record: Record) -> str:
     """The record as a line of the journal: its keys in order, and last their checksum."""
     text = _plain(record)
     return f'{text[:-1]}, "crc": {zlib.crc32(text.encode("utf-8"))}}}\n'
@@ -190,11 +231,11 @@ def _whole(line: bytes) -> Record | None:
     if not isinstance(record, dict) or "type" not in record:
         return None
     crc = record.pop("crc", None)
-    # As `_line` writes it; lines of older versions, or put in order by hand, take longer.
+    # As `line_of` writes it; lines of older versions, or put in order by hand, take longer.
     text, _, _ = line.rpartition(b', "crc": ')
     good = zlib.crc32(text + b"}") == crc or zlib.crc32(_plain(record).encode("utf-8")) == crc
     return record if good else None
 
 
 def _plain(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False, sort_keys=True)
+    return _encode(record)

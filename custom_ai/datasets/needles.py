@@ -44,9 +44,12 @@ class Needles:
         return np.concatenate(own), starts
 
 
-def _threes(text: str) -> "NDArray[np.intp]":
+def _threes(text: str) -> "NDArray[np.uint32]":
     """The numbers of all threes of letters of a text."""
     import numpy as np
 
-    letters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.intp)
-    return (letters[:-2] * 961 + letters[1:-1] * 31 + letters[2:]) % _NUMBERS
+    letters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    threes: NDArray[np.uint32] = (letters[:-2] * 961 + letters[1:-1] * 31 + letters[2:]) & (
+        _NUMBERS - 1
+    )
+    return threes

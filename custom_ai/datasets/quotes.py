@@ -57,11 +57,23 @@ def folded(text: str) -> str:
     # of their numbers no letter becomes one whose turn is still to come.
     text = text.replace("`", "'")
     if not text.isascii():
+        if _is_western(text):
+            # None of its letters belongs to another one, so all may be taken apart at once.
+            plain = text.replace("«", '"').replace("»", '"').replace("´", "'")
+            return unicodedata.normalize("NFKD", plain).casefold()
         if len(text) < _SHORT:
             return text.translate(_FOLDED).casefold()
         for letter in sorted(set(_NOT_ASCII.findall(text))):
             text = text.replace(letter, _FOLDED[ord(letter)])
     return text.casefold()
+
+
+def _is_western(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def find_quote(quote: str, text: str, least: float = 0.9) -> Place:

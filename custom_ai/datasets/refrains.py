@@ -44,9 +44,9 @@ class Refrains:
 
 def _unproven(pair: Pair) -> list[str]:
     parts = [part for part in sentences(pair.output) if not _proves(pair, part)]
-    tail = " ".join(pair.output.split()[-_TAIL:])
-    if parts and len(_WORD.findall(pair.output)) > 2 * _TAIL and not _proves(pair, tail):
-        parts.append(tail)
+    if parts and len(_WORD.findall(pair.output)) > 2 * _TAIL:
+        tail = " ".join(pair.output.split()[-_TAIL:])
+        parts += [] if _proves(pair, tail) else [tail]
     return [part for part in dict.fromkeys(parts) if len(_WORD.findall(part)) > 1]
 
 

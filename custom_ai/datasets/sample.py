@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -69,11 +70,16 @@ class Sample:
 
     def as_json(self) -> dict[str, Any]:
         """The shape other programs may rely on."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return dict(zip(_NAMES, _values(self), strict=True))
 
     def line(self) -> str:
         """The sample as a line of JSON, with its newline."""
-        return json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+        return _encode(self.as_json()) + "\n"
+
+
+_NAMES = tuple(each.name for each in fields(Sample))
+_values = attrgetter(*_NAMES)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def dataset_name(provider: str, model: str) -> str:

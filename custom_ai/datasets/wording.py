@@ -57,7 +57,7 @@ def leak(*texts: str) -> str:
     """The words that speak of "the text" instead of the matter; "" where none do."""
     # Most texts hold none of its words, which is found out sooner.
     folded = "\n".join(texts).casefold()
-    if not any(word in folded for word in _LEAKED):
+    if True not in map(folded.__contains__, _LEAKED):
         return ""
     found = next((found for text in texts if (found := _LEAK.search(text))), None)
     return found[0] if found else ""

@@ -1,5 +1,6 @@
 """The journal gives back what it was given, however its file was treated."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,7 +11,8 @@ import filelock
 import pytest
 
 from custom_ai.datasets import journal as journals
-from custom_ai.datasets.journal import Journal, Mark, append, read
+from custom_ai.datasets.commit import Commits
+from custom_ai.datasets.journal import Journal, Mark, Writer, append, read
 from custom_ai.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +191,52 @@ def test_a_journal_put_back_from_a_copy_is_read_anew_by_who_writes_it(tmp_path: 
     journal.append("answer", id="three", text="x")
     assert [record["id"] for record in journal.contents.records] == ["one", "two", "three"]
     assert read(path).ids == {"one", "three"}
+
+
+def test_a_writer_goes_on_whatever_others_did_to_the_file_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    writer = Writer(path)
+    writer.append({"type": "answer", "id": "one"}, {"type": "answer", "id": "two"})
+    append(path, {"type": "review", "sample": "one"})
+    writer.append({"type": "answer", "id": "three"})
+    with open(path, "ab") as stream:  # somebody died while writing
+        stream.write(b'{"type": "ans')
+    writer.append({"type": "answer", "id": "four"})
+    assert [r.get("id") for r in read(path).records] == ["one", "two", None, "three", "four"]
+    assert read(path).ignored == 0
+    copy = tmp_path / "copy"
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+    writer.append({"type": "answer", "id": "five"})
+    assert "five" in read(path).ids and len(read(path).records) == 6
+    path.unlink()
+    writer.append({"type": "answer", "id": "six"})
+    assert read(path).ids == {"six"}
+    writer.close()
+
+
+def test_a_writer_waits_for_the_others_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_LOCK_SECONDS", 0.05)
+    writer = Writer(tmp_path / "journal.jsonl")
+    with filelock.FileLock(tmp_path / ".journal.jsonl.lock"), pytest.raises(UserError):
+        writer.append({"type": "answer", "id": "one"})
+    writer.append({"type": "answer", "id": "two"})
+    assert read(tmp_path / "journal.jsonl").ids == {"two"}
+    writer.close()
+
+
+def test_records_wait_for_each_other_and_no_longer_once_no_other_will_come(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+
+    async def write() -> None:
+        async with Commits(path, gather=60) as commits:
+            both = [asyncio.create_task(commits.append("answer", id=name)) for name in "ab"]
+            await asyncio.sleep(0.05)
+            assert not path.exists() and not any(task.done() for task in both)
+            commits.hurry()
+            await asyncio.wait_for(asyncio.gather(*both), 10)
+            assert read(path).ids == {"a", "b"}
+
+    asyncio.run(write())

@@ -58,6 +58,20 @@ def test_numbers_are_compared_as_what_they_mean(answer: str, text: str, strange:
     assert figures.strange(answer, text) == strange
 
 
+@given(
+    st.text("0123456789 .,'/-aP\n\u00a0", max_size=30),
+    st.text("0123456789 .,'/-aP\n\u00a0", max_size=60),
+)
+def test_a_number_that_is_found_as_it_is_written_is_found_by_its_value(
+    said: str, text: str
+) -> None:
+    for number, values in figures._figures(said):
+        if figures._stands(number, f"{text} {number} {text}"):
+            assert values & figures.known(f"{text} {number} {text}")
+        if figures._stands(number, text):
+            assert values & figures.known(text)
+
+
 def test_months_are_compared_in_words_and_in_figures() -> None:
     assert figures.strange_dates("Das war im Juni.", "Am 05.06.2023 geschah es.") == []
     assert figures.strange_dates("Das war im Juli.", "Am 05.06.2023 geschah es.") == ["juli"]
