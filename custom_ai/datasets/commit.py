@@ -10,15 +10,10 @@ from typing import Any, Self
 from custom_ai.datasets.journal import Record, Type, Writer, line_of
 
 # To lock, write and force to the disk takes the processor about as long for one answer as for
-# several. So answers wait for each other: this long, shared by those that are asked at once. It
-# stays two or three that a kill, or a power cut, may cost.
-_GATHER_SECONDS = 1.0
-_MOST_GATHER_SECONDS = 0.1
-
-
-def gather_seconds(parallel: int) -> float:
-    """How long the first of a group waits for others where so many requests run at once."""
-    return min(_MOST_GATHER_SECONDS, _GATHER_SECONDS / parallel) if parallel > 1 else 0.0
+# many. So where several are asked at once, the first of a group waits this long for others. A
+# model takes seconds for an answer: a kill, or a power cut, costs one or two that wait, and those
+# that are under way.
+GATHER_SECONDS = 0.1
 
 
 class Commits:

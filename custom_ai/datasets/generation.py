@@ -15,7 +15,7 @@ from custom_ai.datasets.agenda import Agenda, Job
 from custom_ai.datasets.asking import Asker, GivenUp, Patience
 from custom_ai.datasets.budget import Budget, OverBudget
 from custom_ai.datasets.collection import Collection, Sources
-from custom_ai.datasets.commit import Commits, gather_seconds
+from custom_ai.datasets.commit import GATHER_SECONDS, Commits
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.journal import Journal, Record, Type
 from custom_ai.datasets.pace import Leaving, Pace
@@ -96,7 +96,7 @@ class Generation:
         values = self._options.model_dump(include=set(shared))
         async with (
             self._provider.open(self._provider.options.parse(values)) as session,
-            Commits(self._journal.path, gather_seconds(self._most)) as self._commits,
+            Commits(self._journal.path, GATHER_SECONDS * (self._most > 1)) as self._commits,
         ):
             self._prepare(session, plan)
             self._report()
