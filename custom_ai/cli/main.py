@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from custom_ai import __version__, settings
-from custom_ai.cli.commands import COMMANDS, welcome
+from custom_ai.cli import welcome
+from custom_ai.cli.commands import COMMANDS, load
 from custom_ai.cli.outcome import Outcome
 from custom_ai.errors import UserError, from_exception
 from custom_ai.settings import home
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         chosen = settings.load().language
         use_language(None if chosen == "auto" else chosen)
-        args = build_parser().parse_args(arguments or ["ui"])
+        args = build_parser(*arguments[:1]).parse_args(arguments or ["ui"])
         outcome: Outcome = args.command(args)
     except KeyboardInterrupt:
         print(t("cli.stopped"), file=sys.stderr)
@@ -44,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return outcome.code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; help in the user's language."""
+def build_parser(wanted: str = "ui") -> argparse.ArgumentParser:
+    """The command line, help in the user's language: with one command, or all if it is none."""
     parser = argparse.ArgumentParser(
         prog="custom-ai",
         description=t("cli.description"),
@@ -56,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title=t("cli.commands"), metavar=t("cli.command"), required=True
     )
-    for module in COMMANDS:
-        module.register(commands)
+    for name in [wanted] if wanted in COMMANDS else COMMANDS:
+        load(name).register(commands)
     return parser
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from custom_ai import settings
 from custom_ai.cli import main
+from custom_ai.cli.commands import COMMANDS
+from custom_ai.cli.main import build_parser
 from custom_ai.errors import UserError
 from custom_ai.projects import project as projects
 from custom_ai.projects.lock import writing
@@ -322,3 +324,20 @@ def _closed_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_comes_from_the_module_of_its_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser(name).parse_args([name, "--help"])
+    assert ended.value.code == 0
+    assert f"custom-ai {name}" in capsys.readouterr().out
+
+
+def test_a_command_does_not_wait_for_what_only_others_need() -> None:
+    look = "import sys; from custom_ai.cli.main import build_parser; build_parser('ui')"
+    look += "; print('custom_ai.runs.tasks' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
