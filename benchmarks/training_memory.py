@@ -110,7 +110,7 @@ def _train(request: dict[str, Any]) -> None:
         start = time.monotonic()
         result = engine.train(job, Step(job.folder, lambda event: None, lambda: None))
         assert result.seconds <= time.monotonic() - start
-    print(json.dumps({"memory": memory.peak(), "seconds": result.seconds}))
+    print(json.dumps({"memory": memory.used().peak, "seconds": result.seconds}))
 
 
 def _write_samples(path: Path, count: int) -> None:
