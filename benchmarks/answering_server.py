@@ -18,7 +18,7 @@ from typing import Any
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 _PASSAGE = re.compile(r"(=====[^\n]*=====)\n(.*?)\n\1", re.DOTALL)
 _COUNT = re.compile(r"(?:Number of questions|Anzahl der Fragen): (\d+)")
-SHORTEST = 40
+_SHORTEST = 40
 _SENTENCE = re.compile(r"[^.!?]+[.!?]")
 
 
@@ -103,7 +103,7 @@ def pairs(asked: dict[str, Any]) -> str:
     for sentence in sentences:
         question = f"Was gilt hier: {' '.join(sentence.split()[:7])} …?"
         # A chunk may begin, or end, in the middle of a sentence, which no check would let pass.
-        if question not in text and len(sentence) >= SHORTEST:
+        if question not in text and len(sentence) >= _SHORTEST:
             made.append(
                 {"instruction": question, "output": sentence, "quote": sentence, "kind": "fact"}
             )

@@ -7,7 +7,7 @@ What people decide about samples stands in it as well. Several processes may wri
 import json
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -154,11 +154,8 @@ def append(path: Path, *records: Record) -> None:
 
     Raises OSError having written none of them, UserError when another process holds the journal.
     """
-    lines = "".join(map(line_of, records))
-    # Opening it cuts off a torn last line, and a failed write is taken back. Both are safe only
-    # while nobody else is writing.
-    with alone(path), LineLog(path) as log:
-        log.append_lines(lines)
+    with closing(Writer(path)) as writer:
+        writer.append(*records)
 
 
 class Writer:
@@ -178,6 +175,8 @@ class Writer:
 
     def append_lines(self, lines: str) -> None:
         """As `append`, for records that are lines already."""
+        # Opening it cuts off a torn last line, and a failed write is taken back. Both are safe only
+        # while nobody else is writing.
         with _held(self._lock, self._path):
             if self._log is None:
                 self._log = LineLog(self._path)
