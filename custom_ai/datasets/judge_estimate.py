@@ -6,15 +6,11 @@ from decimal import Decimal
 
 from custom_ai.datasets import prompts
 from custom_ai.datasets.budget import prompt_tokens
-from custom_ai.datasets.collection import Collection, Sources
 from custom_ai.datasets.estimate import LOOKED_AT, Estimate, terms_of
-from custom_ai.datasets.journal import read
 from custom_ai.datasets.judge import judging_provider
 from custom_ai.datasets.judge_options import JudgeOptions
-from custom_ai.datasets.judge_plan import Judge, jobs
+from custom_ai.datasets.judge_plan import Judge, jobs_in
 from custom_ai.datasets.judge_request import JudgeWords, make_request
-from custom_ai.datasets.rules import rules_of
-from custom_ai.documents.store import open_store
 from custom_ai.projects.project import Project
 from custom_ai.providers.provider import Price
 
@@ -32,10 +28,7 @@ def estimate_judging(project: Project, provider_name: str, options: JudgeOptions
     provider = judging_provider(provider_name)
     words = JudgeWords(prompts.of(project))
     judge = Judge(provider_name, options.model, words)
-    with open_store(project) as store:
-        collection, sources = Collection(rules_of(project)), Sources(store)
-        collection.follow(read(project.journal), sources)
-        found = list(jobs(collection, sources, judge, options.samples_per_request))
+    _, found = jobs_in(project, judge, options.samples_per_request)
     info, account = (
         asyncio.run(terms_of(provider, options, options.model)) if found else (None, None)
     )

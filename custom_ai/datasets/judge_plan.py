@@ -5,8 +5,12 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from custom_ai.datasets.collection import Collection, Judged, Sources
+from custom_ai.datasets.journal import read
 from custom_ai.datasets.judge_request import Job, JudgeWords
 from custom_ai.datasets.opinions import CHECK
+from custom_ai.datasets.rules import rules_of
+from custom_ai.documents.store import open_store
+from custom_ai.projects.project import Project
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,14 @@ def jobs(
         text = (sources.text(sha256) or "")[start:end]
         for first in range(0, len(found), size):
             yield Job(text, tuple(each.sample for each in found[first : first + size]))
+
+
+def jobs_in(project: Project, judge: Judge, size: int) -> tuple[Collection, list[Job]]:
+    """The samples a project has now, and what to ask this judge about them."""
+    with open_store(project) as store:
+        collection, sources = Collection(rules_of(project)), Sources(store)
+        collection.follow(read(project.journal), sources)
+        return collection, list(jobs(collection, sources, judge, size))
 
 
 def _is_open(collection: Collection, judge: Judge, judged: Judged) -> bool:
