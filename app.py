@@ -453,8 +453,9 @@ def main(arguments: list[str]) -> int:
 
 
 def test_extras() -> set[str]:
-    """What the tests need; a build machine also loads exports into other programs."""
-    return {"test", "loaders"} if os.environ.get("CI") else {"test"}
+    """What the tests need; a build machine also tests what people add: exports in other programs,
+    weights in 4 bits."""
+    return {"test", "loaders", "quantized"} if os.environ.get("CI") else {"test"}
 
 
 def complain(error: SetupError) -> None:

@@ -101,7 +101,8 @@ class Asker:
                     if self._pace.outages > outages:
                         # What failed while the server was gone was not this job's fault.
                         answers, outages, failures = self._pace.answers, self._pace.outages, 0
-                    failures += not self._pace.down
+                    # A server that can't be reached has not even seen it.
+                    failures += not (self._pace.down or error.down)
                     if failures > self._patience.retries:
                         if self._pace.answers > answers:
                             # Others were answered meanwhile: it is this job that can't be.

@@ -214,7 +214,10 @@ def test_a_run_waits_for_a_server_that_is_gone_and_gives_nothing_up(
             back.append(FaultServer(port=port).__enter__())
 
         server.on_answer = vanish
-        done = _generate(project, server, watch, concurrency=2, wait_for_server=60)
+        # It takes a moment to go, in which it breaks one connection after the other.
+        done = _generate(
+            project, server, watch, concurrency=2, wait_for_server=60, retry_delay=0.05
+        )
     back[0].stop()
     codes = [event["code"] for event in watch.of("warning")]
     assert codes == ["datasets.server_gone", "datasets.server_back"]

@@ -18,6 +18,7 @@ from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs import runner
 from custom_ai.step import Step
+from custom_ai.training.engines.trl import TrlEngine
 from custom_ai.ui.routes import model, ollama
 from custom_ai.ui.routes import runs as run_routes
 from tests.providers.ollama_server import FAULTS, entry
@@ -141,6 +142,7 @@ def test_what_only_fits_in_4_bits_says_so(ask: Window, monkeypatch: pytest.Monke
     chip, gb = hardware.Device("cpu", "chip", None, ""), 1024**3
     here = hardware.Hardware("Linux", chip, 4, 32 * gb, 24 * gb, 100 * gb, None, ())
     monkeypatch.setattr(hardware, "detect", lambda _: here)
+    monkeypatch.setattr(TrlEngine, "no_4bit", lambda _: None)
     rows = ask.get("/api/model/choices").text.split("</tr>")
     in_4bit = {row.split("<b>")[1].split("</b>")[0] for row in rows if ", in 4\xa0bits" in row}
     assert "mistralai/Mistral-7B-Instruct-v0.3" in in_4bit
