@@ -291,6 +291,14 @@ def loaded_by(program: str) -> set[str]:
 APP = "from custom_ai.ui.app import create_app; app = create_app()"
 
 
+def test_how_the_work_stands_is_told_before_the_chain_is_loaded() -> None:
+    loaded = loaded_by("from custom_ai.ui.app import begin; begin()")
+    chain = ("documents.library", "datasets.checks", "training", "export", "evaluation")
+    early = {f"custom_ai.{name}" for name in chain} & loaded
+    assert "custom_ai.ui.routes.runs" in loaded
+    assert early == set()
+
+
 def test_open_windows_are_answered_before_anything_heavy_is_loaded() -> None:
     assert HEAVY & loaded_by(APP) == set()
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from custom_ai import child
 from custom_ai.errors import UserError
@@ -14,9 +14,11 @@ from custom_ai.projects.lock import starting
 from custom_ai.projects.project import Project
 from custom_ai.runs import run as runs
 from custom_ai.runs.run import ACTIVE, Run, State
-from custom_ai.runs.tasks import task_named
 from custom_ai.step import Event
 from custom_ai.texts import t
+
+if TYPE_CHECKING:
+    from custom_ai.runs.tasks import Task
 
 _POLL_SECONDS = 0.1
 
@@ -28,7 +30,7 @@ def start(project: Project, task: str, options: dict[str, Any]) -> tuple[Run, bo
     inputs continues when it was paused, interrupted or failed, and is joined when it is still at
     work. Raises UserError when another run works on the project.
     """
-    inputs = task_named(task).inputs(project, options)
+    inputs = _task(task).inputs(project, options)
     with starting(project):
         return _start(project, task, options, inputs)
 
@@ -55,7 +57,7 @@ def _start(
 
 def finished(project: Project, task: str, options: dict[str, Any]) -> Run | None:
     """The newest finished run of this task with these options on the project as it is now."""
-    inputs = task_named(task).inputs(project, options)
+    inputs = _task(task).inputs(project, options)
     for run in reversed(runs.all_runs(project)):
         if run.state == "finished" and _asks_for(run, task, options, inputs):
             return run
@@ -123,6 +125,13 @@ def wait(run: Run, show: Callable[[Event], None] | None = None, offset: int = 0)
     return run
 
 
+def _task(name: str) -> "Task":
+    # Here, for the tasks import the whole chain, and who only shows or stops runs needs none of it.
+    from custom_ai.runs.tasks import task_named
+
+    return task_named(name)
+
+
 def _in_words(state: State) -> str:
     return t(f"runs.state_{state}")
 
@@ -131,7 +140,7 @@ def _asks_for(run: Run, task: str, options: dict[str, Any], inputs: dict[str, An
     if run.task != task:
         return False
     request = run.request()
-    asked = {**task_named(task).defaults(), **request["options"]}
+    asked = {**_task(task).defaults(), **request["options"]}
     return bool(asked == options and request["inputs"] == inputs)
 
 

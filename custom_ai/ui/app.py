@@ -9,10 +9,9 @@ from starlette.staticfiles import StaticFiles
 
 from custom_ai import settings
 from custom_ai.texts import LANGUAGES
-from custom_ai.ui import last_project
+from custom_ai.ui import last_project, routes
 from custom_ai.ui.here import language_of
 from custom_ai.ui.pages import Pages
-from custom_ai.ui.routes import routers
 
 STATIC = Path(__file__).parent / "static"
 
@@ -22,15 +21,28 @@ def create_app() -> FastAPI:
 
     Its `state.pages` are the Pages, none of which is loaded yet.
     """
+    app = begin()
+    complete(app)
+    return app
+
+
+def begin() -> FastAPI:
+    """What can be there first: it tells open windows how the work stands."""
     pages = Pages()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=pages.lifespan)
+    app.state.pages = pages
     app.add_api_route("/", _front_door, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for router in routers():
+    for router in routes.first():
         app.include_router(router)
-    app.state.pages = pages
-    app.mount("", pages, name="pages")
     return app
+
+
+def complete(app: FastAPI) -> None:
+    """Add all the rest to what has begun; it may be answering already."""
+    for router in routes.others():
+        app.include_router(router)
+    app.mount("", app.state.pages, name="pages")
 
 
 def _front_door(request: Request) -> Response:

@@ -1,8 +1,8 @@
 """Answers from the first moment on, while the app is being loaded behind its back.
 
-It is loaded in two parts. What open windows ask for is there after a second: they go on showing how
-the work stands. What a new window shows is made of Gradio, which takes some seconds more; until
-then it is a splash.
+It is loaded in parts. How the work stands can be told after less than a second, so open windows go
+on showing it; then comes what else they ask for. What a new window shows is made of Gradio, which
+takes some seconds more; until then it is a splash.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What open windows ask for, and what they are made of.
-_ANSWERED_FIRST = ("/api/", "/static/")
-
 # How long a question for the state waits for a change before it is answered all the same.
 _READY_SECONDS = 10.0
 
@@ -55,11 +52,20 @@ _Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True)
+class Part:
+    """More of the app. answers: how the paths begin that are answered when `load` is done."""
+
+    answers: tuple[str, ...]
+    load: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Made:
-    """The real app. load_pages: loads what takes longest; before, `app` answers all but pages."""
+    """The real app. answers: how the paths begin that it answers before its parts are loaded."""
 
     app: FastAPI
-    load_pages: Callable[[], None] = lambda: None
+    answers: tuple[str, ...] = ("/",)
+    parts: tuple[Part, ...] = ()
 
 
 class Front:
@@ -84,15 +90,16 @@ class Front:
         self._failed = failed
         self._lang = lang
         self._app: App | None = None
-        self._has_pages = False
+        self._answers: tuple[str, ...] = ()
+        self._more = asyncio.Condition()
+        self._is_whole = False
         self._error: UserError | None = None
-        self._answering = asyncio.Event()
         self._settled = asyncio.Event()
         self._closing = asyncio.Event()
 
     @property
     def state(self) -> Literal["loading", "ready", "failed"]:
-        return "failed" if self._error else "ready" if self._has_pages else "loading"
+        return "failed" if self._error else "ready" if self._is_whole else "loading"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -100,10 +107,10 @@ class Front:
             return
         if scope["type"] == "http" and scope["path"].startswith("/api/"):
             with contextlib.suppress(TimeoutError):  # then it is told to come again
-                await asyncio.wait_for(self._answering.wait(), _HELD_SECONDS)
+                await asyncio.wait_for(self._wait_for(scope["path"]), _HELD_SECONDS)
         if scope["type"] == "http" and scope["path"] == "/ready":
             await self._tell_state(send)
-        elif self._app and (self._has_pages or scope["path"].startswith(_ANSWERED_FIRST)):
+        elif self._app and scope["path"].startswith(self._answers):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -118,8 +125,7 @@ class Front:
         await receive()
         _leave_even_if_a_thread_hangs()
         self._closing.set()
-        self._answering.set()
-        self._settled.set()
+        await self._settle()
         await living
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -132,15 +138,37 @@ class Front:
                 return
             async with made.app.router.lifespan_context(made.app):
                 self._app = made.app
-                self._answering.set()
-                await _unless(closing, _in_thread(made.load_pages))
-                self._has_pages = not closing.done()
-                self._settled.set()
+                await self._answer(made.answers)
+                for part in made.parts:
+                    await _unless(closing, _in_thread(part.load))
+                    if closing.done():
+                        return
+                    await self._answer(part.answers)
+                self._is_whole = True
+                await self._settle()
                 await closing
         except Exception as error:
-            self._explain(error)
+            await self._explain(error)
 
-    def _explain(self, error: Exception) -> None:
+    async def _answer(self, beginnings: tuple[str, ...]) -> None:
+        """From now on, answer the paths that begin like this, too."""
+        async with self._more:
+            self._answers += beginnings
+            self._more.notify_all()
+
+    async def _wait_for(self, path: str) -> None:
+        """Until the path is answered, or it is known that it won't be."""
+        async with self._more:
+            await self._more.wait_for(
+                lambda: self._settled.is_set() or path.startswith(self._answers)
+            )
+
+    async def _settle(self) -> None:
+        """Nothing more is coming, for good or bad."""
+        self._settled.set()
+        await self._answer(())
+
+    async def _explain(self, error: Exception) -> None:
         _log.error("the app failed while it was %s", self.state, exc_info=error)
         if self.state == "loading":
             reason = f"{type(error).__name__}: {error}"
@@ -149,8 +177,7 @@ class Front:
             )
             # Its life has ended: nobody is handed to it any more.
             self._app = None
-            self._answering.set()
-            self._settled.set()
+            await self._settle()
             self._failed(self._error)
 
     async def _tell_state(self, send: Send) -> None:

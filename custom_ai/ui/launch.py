@@ -21,7 +21,7 @@ from custom_ai import settings
 from custom_ai.errors import UserError
 from custom_ai.texts import LANGUAGES, language, t
 from custom_ai.ui import environment, instance, server, window
-from custom_ai.ui.front import Front, Made
+from custom_ai.ui.front import Front, Made, Part
 from custom_ai.ui.guard import Access, Guard
 
 Show = Literal["browser", "window", "nothing"]
@@ -31,12 +31,19 @@ _HANDED_OVER_SECONDS = 3.0
 
 
 def create_app() -> Made:
-    """The real app; importing it takes time, and its pages take more."""
+    """The real app; importing it takes time, all its routes take as much again, its pages more."""
     from custom_ai.ui import app
 
-    created = app.create_app()
-    # The page this user will most likely see; the other one when somebody asks for it.
-    return Made(created, lambda: created.state.pages.load(language()))
+    begun = app.begin()
+    return Made(
+        begun,
+        ("/static/", "/api/pulse", "/api/runs/card/"),
+        (
+            Part(("/api/",), lambda: app.complete(begun)),
+            # The page this user will most likely see; the other one when somebody asks for it.
+            Part(("/",), lambda: begun.state.pages.load(language())),
+        ),
+    )
 
 
 def open_app(

@@ -90,9 +90,9 @@ def build() -> "FastAPI":
     return app
 
 
-def create_in_two_parts() -> "Made":
-    """Pages take until the file `pages` is there; everything else is answered before."""
-    from custom_ai.ui.front import Made
+def create_in_parts() -> "Made":
+    """Pages take until the file `pages` is there, most routes until `gate2` is gone."""
+    from custom_ai.ui.front import Made, Part
 
     while (folder() / "gate").exists():
         time.sleep(0.02)
@@ -102,6 +102,7 @@ def create_in_two_parts() -> "Made":
         return "answered"
 
     app.add_api_route("/api/touch", api)
+    app.add_api_route("/api/other", api)
 
     def load_pages() -> None:
         while not (folder() / "pages").exists():
@@ -109,7 +110,12 @@ def create_in_two_parts() -> "Made":
         if (folder() / "fails").exists():
             raise RuntimeError((folder() / "fails").read_text())
 
-    return Made(app, load_pages)
+    def load_routes() -> None:
+        while (folder() / "gate2").exists():
+            time.sleep(0.02)
+
+    first, more = ("/api/touch",), ("/api/", "/static/")
+    return Made(app, first, (Part(more, load_routes), Part(("/",), load_pages)))
 
 
 def create_gradio_app() -> "Made":

@@ -99,7 +99,7 @@ def test_what_an_open_window_asks_while_the_app_is_loaded_is_answered_as_soon_as
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     (tmp_path / "gate").touch()
-    app = serve(create="create_in_two_parts")
+    app = serve(create="create_in_parts")
     own = {"Cookie": app.cookie()}
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(app.ask, "GET", "/api/touch", own)
@@ -107,10 +107,26 @@ def test_what_an_open_window_asks_while_the_app_is_loaded_is_answered_as_soon_as
         assert asked.result().json == "answered"
 
 
+def test_how_the_work_stands_is_answered_while_the_rest_still_waits(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "gate2").touch()
+    app = serve(create="create_in_parts")
+    own = {"Cookie": app.cookie()}
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(app.ask, "GET", "/api/other", own)
+        while app.ask("GET", "/api/touch", own).status == 503:
+            pass
+        assert app.ask("GET", "/api/touch", own).json == "answered"
+        assert not waits.done()
+        (tmp_path / "gate2").unlink()
+        assert waits.result().json == "answered"
+
+
 def test_what_open_windows_ask_for_is_answered_before_there_are_pages(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
-    app = serve(create="create_in_two_parts")
+    app = serve(create="create_in_parts")
     own = {"Cookie": app.cookie()}
     while app.ask("GET", "/api/touch", own).status == 503:
         pass
@@ -126,7 +142,7 @@ def test_an_app_whose_pages_cannot_be_loaded_answers_nothing_any_more(
     serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     (tmp_path / "fails").write_text("no page today")
-    app = serve(create="create_in_two_parts")
+    app = serve(create="create_in_parts")
     own = {"Cookie": app.cookie()}
     while app.ask("GET", "/api/touch", own).status == 503:
         pass
