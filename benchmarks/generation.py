@@ -1,6 +1,7 @@
 """How close to the ideal samples are generated, and what it costs the processor.
 
-    python -m benchmarks.generation [PARALLEL …] [--seconds 20] [--only NAME …] [--work WORK …]
+    python -m benchmarks.generation [PARALLEL …] [--pairs 3] [--seconds 20] [--only NAME …]
+        [--work WORK …]
 
 Ideal is what the server's own waiting leaves no way around: the sum of all its answers' times,
 divided by the number of requests at once. Each contender runs in a process of its own against the
@@ -36,13 +37,13 @@ from custom_ai.providers.provider import Message, Request
 
 ROOT = Path(__file__).parents[1]
 LEAST, MOST = 0.05, 0.5
-PAIRS = 4
 WORKS = ("asking", "all")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("parallel", nargs="*", type=int, default=[5, 50, 200])
+    parser.add_argument("--pairs", type=int, default=3, help="samples that each answer brings")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--only", nargs="*", default=list(CLIENTS))
     parser.add_argument("--work", nargs="*", choices=WORKS, default=WORKS)
@@ -53,15 +54,15 @@ def main() -> None:
             head = f"{work}, {parallel} at once"
             print(f"{head:20} {'requests':>8} {'of ideal':>8} {'CPU ms':>8} {'MB':>5}  load")
             for name in args.only:
-                show(name, work, parallel, count)
+                show(name, work, parallel, count, args.pairs)
 
 
-def show(name: str, work: str, parallel: int, count: int) -> None:
+def show(name: str, work: str, parallel: int, count: int, pairs: int) -> None:
     """A line of a table."""
     if not name.startswith("custom-ai") and importlib.util.find_spec(name) is None:
         print(f"{name:20} is not installed")
         return
-    found = measure(name, work, parallel, count)
+    found = measure(name, work, parallel, count, pairs)
     print(
         f"{name:20} {found['answers']:8} {found['share']:8.3f} {found['cpu_ms']:8.2f}"
         f" {found['mb']:5.0f}  {os.getloadavg()[0]:.1f}",
@@ -69,7 +70,7 @@ def show(name: str, work: str, parallel: int, count: int) -> None:
     )
 
 
-def measure(name: str, work: str, parallel: int, count: int) -> dict[str, float]:
+def measure(name: str, work: str, parallel: int, count: int, pairs: int) -> dict[str, float]:
     """One contender in a process of its own, against a server of its own."""
     command = [sys.executable, "-m", "benchmarks.answering_server", str(LEAST), str(MOST)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
@@ -78,7 +79,8 @@ def measure(name: str, work: str, parallel: int, count: int) -> dict[str, float]
         port = server.stdout.readline().strip()
         run = [sys.executable, "-m", "benchmarks.generation", "--contend", name, work]
         done = subprocess.run(
-            [*run, port, str(parallel), str(count)], capture_output=True, text=True, cwd=ROOT,
+            [*run, port, str(parallel), str(count), str(pairs)],
+            capture_output=True, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OPENROUTER_API_KEY": "sk-benchmark"},
         )  # fmt: skip
         if done.returncode:
@@ -97,18 +99,18 @@ def measure(name: str, work: str, parallel: int, count: int) -> dict[str, float]
     }
 
 
-def contend(name: str, work: str, port: str, parallel: int, count: int) -> None:
+def contend(name: str, work: str, port: str, parallel: int, count: int, pairs: int) -> None:
     """Be one contender, and print what it took as JSON."""
     url = f"http://127.0.0.1:{port}"
     if work == "asking":
-        wall, cpu = asyncio.run(ask_all(name, url, parallel, count))
+        wall, cpu = asyncio.run(ask_all(name, url, parallel, count, pairs))
     else:
-        wall, cpu = generate_all(name, url, parallel, count)
+        wall, cpu = generate_all(name, url, parallel, count, pairs)
     mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"wall": wall, "cpu": cpu, "mb": mb}))
 
 
-def generate_all(name: str, url: str, parallel: int, count: int) -> tuple[float, float]:
+def generate_all(name: str, url: str, parallel: int, count: int, pairs: int) -> tuple[float, float]:
     """The product's own call, as a run makes it; two chunks for each request are there."""
     from custom_ai.datasets import generate as generating
     from custom_ai.files import LineLog
@@ -120,7 +122,7 @@ def generate_all(name: str, url: str, parallel: int, count: int) -> tuple[float,
         os.environ["CUSTOM_AI_HOME"] = home
         project = made_project(count)
         options = generating.GenerateOptions(
-            count=count * PAIRS, model="m", concurrency=parallel, pairs_per_request=PAIRS, budget=0,
+            count=count * pairs, model="m", concurrency=parallel, pairs_per_request=pairs, budget=0,
             base_url=f"{url}/api/v1" if provider == "openrouter" else url,
         )  # fmt: skip
         begun: list[tuple[float, float]] = []
@@ -134,7 +136,7 @@ def generate_all(name: str, url: str, parallel: int, count: int) -> tuple[float,
                 log.append({"time": round(time.time(), 3), **event})
 
             done = generating.generate(project, provider, options, Step(folder, report, _nothing))
-        assert done.accepted == count * PAIRS, done
+        assert done.accepted == count * pairs, done
         return time.perf_counter() - begun[0][0], time.process_time() - begun[0][1]
 
 
@@ -167,31 +169,33 @@ def prose(seed: int, sentences: int) -> str:
     )
 
 
-async def ask_all(name: str, url: str, parallel: int, count: int) -> tuple[float, float]:
+async def ask_all(
+    name: str, url: str, parallel: int, count: int, pairs: int
+) -> tuple[float, float]:
     """As its users would: a semaphore, one task for each request, the answer parsed."""
     turns = asyncio.Semaphore(parallel)
-    requests = [request_of(_messages(number)) for number in range(count)]
+    requests = [request_of(_messages(number, pairs)) for number in range(count)]
     async with CLIENTS[name](url, parallel) as ask:
 
         async def one(request: Request) -> None:
             async with turns:
                 reply = await ask(request)
-            assert pairs_in(reply) == PAIRS
+            assert pairs_in(reply) == pairs
 
         wall, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*[one(request) for request in requests])
         return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _messages(number: int) -> tuple[Message, ...]:
+def _messages(number: int, pairs: int) -> tuple[Message, ...]:
     text = prose(number, 9)
     chunk = Chunk("x", 0, len(text), text, "a.txt", "de", ("Kapitel",), 1, 1, 1)
-    return prompts.messages(chunk, PAIRS, ())
+    return prompts.messages(chunk, pairs, ())
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--contend"]:
-        name, work, port, parallel, count = sys.argv[2:]
-        contend(name, work, port, int(parallel), int(count))
+        name, work, port, parallel, count, pairs = sys.argv[2:]
+        contend(name, work, port, int(parallel), int(count), int(pairs))
     else:
         main()
