@@ -189,7 +189,7 @@ def _shared(one: str, following: str) -> str:
 
 def ratios(results: list[dict[str, Any]], contestants: list[str]) -> dict[str, Any]:
     """Ours over each peer, for all files that both could read, and the worst file."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for peer in contestants:
         pairs = [
             (line["ours"], line[peer])

@@ -69,7 +69,7 @@ def measure(path: Path) -> dict[str, Any]:
         close(child)
 
     said: list[dict[str, Any]] = []
-    reader_process._Child.close = watched  # type: ignore[method-assign]
+    reader_process._Child.close = watched  # type: ignore[assignment, method-assign]
     made = project.create("Benchmark")
     with database.connect(made.database):
         pass  # an empty project is there

@@ -105,7 +105,7 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if scope["type"] == "http" and scope["path"].startswith("/api/"):
+        if scope["type"] == "http" and scope["path"].startswith("/api/") and not self._is_whole:
             with contextlib.suppress(TimeoutError):  # then it is told to come again
                 await asyncio.wait_for(self._wait_for(scope["path"]), _HELD_SECONDS)
         if scope["type"] == "http" and scope["path"] == "/ready":
@@ -138,19 +138,19 @@ class Front:
                 return
             async with made.app.router.lifespan_context(made.app):
                 self._app = made.app
-                await self._answer(made.answers)
+                await self._grow(made.answers)
                 for part in made.parts:
                     await _unless(closing, _in_thread(part.load))
                     if closing.done():
                         return
-                    await self._answer(part.answers)
+                    await self._grow(part.answers)
                 self._is_whole = True
                 await self._settle()
                 await closing
         except Exception as error:
             await self._explain(error)
 
-    async def _answer(self, beginnings: tuple[str, ...]) -> None:
+    async def _grow(self, beginnings: tuple[str, ...]) -> None:
         """From now on, answer the paths that begin like this, too."""
         async with self._more:
             self._answers += beginnings
@@ -166,7 +166,7 @@ class Front:
     async def _settle(self) -> None:
         """Nothing more is coming, for good or bad."""
         self._settled.set()
-        await self._answer(())
+        await self._grow(())
 
     async def _explain(self, error: Exception) -> None:
         _log.error("the app failed while it was %s", self.state, exc_info=error)
