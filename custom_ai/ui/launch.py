@@ -32,12 +32,12 @@ _HANDED_OVER_SECONDS = 3.0
 
 def create_app() -> Made:
     """The real app; importing it takes time, all its routes take as much again, its pages more."""
-    from custom_ai.ui import app
+    from custom_ai.ui import app, routes
 
     begun = app.begin()
     return Made(
         begun,
-        ("/static/", "/api/pulse", "/api/runs/card/"),
+        ("/static/", *routes.FIRST.values()),
         (
             Part(("/api/",), lambda: app.complete(begun)),
             # The page this user will most likely see; the other one when somebody asks for it.

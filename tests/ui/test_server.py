@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page
 
 from custom_ai.errors import UserError
 from custom_ai.ui import environment, instance, server
+from tests.ui.doors import routes_of
 from tests.ui.serving import ROOT, Served, free_port
 
 PAGE = {"Accept": "text/html"}
@@ -113,14 +114,25 @@ def test_how_the_work_stands_is_answered_while_the_rest_still_waits(
     (tmp_path / "gate2").touch()
     app = serve(create="create_in_parts")
     own = {"Cookie": app.cookie()}
+    while app.ask("GET", "/api/touch", own).status == 503:
+        pass
+    assert app.ask("GET", "/api/touch", own).json == "answered"
+    assert app.ask("GET", "/api/other", own).status == 503
     with ThreadPoolExecutor() as pool:
         waits = pool.submit(app.ask, "GET", "/api/other", own)
-        while app.ask("GET", "/api/touch", own).status == 503:
-            pass
-        assert app.ask("GET", "/api/touch", own).json == "answered"
-        assert not waits.done()
         (tmp_path / "gate2").unlink()
         assert waits.result().json == "answered"
+
+
+def test_exactly_the_addresses_of_what_is_loaded_first_are_answered_first() -> None:
+    from custom_ai.ui import routes
+    from custom_ai.ui.app import begin, create_app
+
+    first = tuple(routes.FIRST.values())
+    early = {path for _, path in routes_of(begin()) if path.startswith("/api/")}
+    everything = {path for _, path in routes_of(create_app())}
+    assert early == {path for path in everything if path.startswith(first)}
+    assert all(any(path.startswith(beginning) for path in early) for beginning in first)
 
 
 def test_what_open_windows_ask_for_is_answered_before_there_are_pages(
