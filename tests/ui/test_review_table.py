@@ -116,11 +116,11 @@ def test_what_cannot_be_saved_stays_as_it_was_typed_also_after_a_reload(
     page.get_by_label("Answer").last.fill("Typed before the page was loaded anew.")
     # On a slow machine the table is there before the first view of the page has gone.
     slow = page.context.new_cdp_session(page)
-    slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 12})
     page.reload()
     page.wait_for_selector("[data-ready]")
-    slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
     page.wait_for_function("document.activeElement.closest('.rv-editor')")
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
     assert page.get_by_label("Answer").last.input_value().startswith("Typed before")
     id_ = id_of(page, 3)
     page.keyboard.press("Control+Enter")

@@ -38,9 +38,16 @@ window.customAiOpening = (() => {
     }
     const chosen = focused?.dataset.first;
     view()?.remove();
+    becomeVisible();
     if (chosen) document.getElementById(`step-${chosen}-button`)?.focus();
     else if (focused !== document.activeElement) focused?.focus();
     left();
+  }
+
+  // What was hidden behind the first view is visible at once. Gradio fades in whatever changes, and
+  // on a busy machine what still waits for its first picture could not take the focus.
+  function becomeVisible() {
+    for (const fading of document.getAnimations()) if (fading instanceof CSSTransition) fading.finish();
   }
 
   // Nothing behind the first view can have the focus.
