@@ -1,30 +1,24 @@
 """Training data: have another model judge the samples."""
 
 import json
-import threading
-import time
 from typing import Any
 
 import gradio as gr
 
-from custom_ai import secrets
-from custom_ai.datasets import privacy
 from custom_ai.datasets.judge_estimate import estimate_judging
 from custom_ai.datasets.judge_options import CANNOT_JUDGE, JudgeOptions
 from custom_ai.datasets.judge_preview import preview_judging
 from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import provider as providers
-from custom_ai.runs import requests, runner
-from custom_ai.runs.run import all_runs
-from custom_ai.texts import known, t
+from custom_ai.runs import requests
+from custom_ai.texts import t
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import render
 from custom_ai.ui.screen import Screen, fragment, html
+from custom_ai.ui.tabs import sample_model
 
 _MORE = ("samples_per_request", "concurrency", "requests_per_minute", "base_url", "temperature")
-# Two windows that ask at the same moment must not start two runs.
-_starting = threading.Lock()
 
 
 def draw(screen: Screen) -> None:
@@ -32,7 +26,7 @@ def draw(screen: Screen) -> None:
     form = Form(JudgeOptions)
     with gr.Accordion(t("ui_samples.judge"), open=False, elem_id="judge"):
         html(f'<p class="ca-dim">{t("ui_samples.judge_about")}</p>')
-        offered = [(named(n), n) for n in providers.names() if n not in CANNOT_JUDGE]
+        offered = [(sample_model.named(n), n) for n in providers.names() if n not in CANNOT_JUDGE]
         provider = gr.Dropdown(
             offered, value=None, label=t("ui_samples.judge_provider"), filterable=False
         )
@@ -67,15 +61,13 @@ def draw(screen: Screen) -> None:
         return [gr.Dropdown(value=value), gr.Column(visible=name == "openrouter"), "", ""]
 
     def show_models(project: Project, name: str | None, address: str) -> str:
-        # Asked anew with each click, so each makes a difference.
-        return render(
-            "samples_models_place", provider=_chosen(name), address=address, field="judge-model",
-            button="judge-models", asked=time.time_ns(),
-        )  # fmt: skip
+        return sample_model.models_to_choose(
+            _chosen(name), address, field="judge-model", button="judge-models"
+        )
 
     def options_of(name: str | None, typed: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": (typed or "").strip()}
-        _check(_chosen(name), wished["model"])
+        sample_model.check(_chosen(name), wished["model"])
         return wished
 
     def foresee(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
@@ -92,13 +84,8 @@ def draw(screen: Screen) -> None:
 
     def begin(project: Project, name: str | None, typed: str | None, *given: Any) -> str:
         wished = options_of(name, typed, given)
-        host = privacy.destination(_chosen(name), wished["base_url"])
-        if host and not privacy.consented(project, host):
-            # Said where the button is; the run itself would refuse as well.
-            return render("consent", provider=name, host=host, agreed=None)
-        with _starting:
-            runner.start(project, "judge", requests.judging(_chosen(name), wished))
-        return ""
+        request = requests.judging(_chosen(name), wished)
+        return sample_model.begin(project, "judge", _chosen(name), request)
 
     asked = [provider, model, *form.widgets]
     address = form.widgets[form.fields.index("base_url")]
@@ -113,12 +100,6 @@ def draw(screen: Screen) -> None:
     )  # fmt: skip
 
 
-def named(name: str) -> str:
-    """What a provider is called."""
-    key = f"ui_samples.provider_{name}"
-    return t(key) if known(key) else name
-
-
 def _chosen(name: str | None) -> str:
     if not name:
         raise UserError("ui_samples.judge_no_provider")
@@ -126,18 +107,4 @@ def _chosen(name: str | None) -> str:
 
 
 def _last(project: Project, provider: str | None = None) -> dict[str, Any]:
-    """What was asked for last, of this provider or of any; empty before the first time."""
-    for run in reversed(all_runs(project)):
-        if run.task == "judge":
-            options: dict[str, Any] = run.request()["options"]
-            if provider in (None, options["provider"]):
-                return options
-    return {}
-
-
-def _check(name: str, model: str) -> None:
-    """What a run would find out only after it has started."""
-    if not model:
-        raise UserError("ui_samples.no_model")
-    if providers.find(name).needs_key and secrets.find(name) is None:
-        raise UserError("ui_samples.no_key", provider=named(name))
+    return sample_model.last_options(project, "judge", provider)

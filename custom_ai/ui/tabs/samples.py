@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import threading
-import time
 from typing import Any
 
 import gradio as gr
 
-from custom_ai import secrets
-from custom_ai.datasets import privacy, prompts
+from custom_ai.datasets import prompts
 from custom_ai.datasets.estimate import estimate
 from custom_ai.datasets.generate_options import GenerateOptions
 from custom_ai.datasets.preview import preview
@@ -18,18 +15,16 @@ from custom_ai.errors import UserError
 from custom_ai.projects.project import Project
 from custom_ai.providers import ollama_list
 from custom_ai.providers import provider as providers
-from custom_ai.runs import requests, runner
-from custom_ai.runs.run import all_runs
+from custom_ai.runs import requests
 from custom_ai.settings import load
-from custom_ai.texts import known, t
+from custom_ai.texts import t
 from custom_ai.ui import journey
 from custom_ai.ui.form import Form
 from custom_ai.ui.render import banner, notice, number, render
 from custom_ai.ui.screen import Screen, fragment, html
-from custom_ai.ui.tabs import sample_judge, sample_rules
+from custom_ai.ui.tabs import sample_judge, sample_model, sample_rules
+from custom_ai.ui.tabs.sample_model import WITHOUT_MODEL
 
-# Cuts its questions out of the text: there is no model to choose, and nothing to ask.
-_WITHOUT_MODEL = "extractive"
 # What they offer is asked for when somebody wants to choose.
 _MANY_MODELS = ("openrouter", "openai_compatible")
 # The switches that only OpenRouter understands, and what people rarely change.
@@ -38,9 +33,6 @@ _MORE = (
     "pairs_per_request", "concurrency", "requests_per_minute", "base_url", "retries",
     "retry_delay", "wait_for_server", "seed",
 )  # fmt: skip
-
-# Two windows that ask at the same moment must not start two runs.
-_starting = threading.Lock()
 
 
 def draw(screen: Screen) -> None:
@@ -76,9 +68,9 @@ def _draw_generation(screen: Screen) -> None:
     html(render("heading", title=t("ui_samples.title"), about=t("ui_samples.about")))
     fragment("/api/samples/ready", "documents")
     form = Form(GenerateOptions)
-    named = [(_named(name), name) for name in providers.names()]
+    offered = [(sample_model.named(name), name) for name in providers.names()]
     provider = gr.Dropdown(
-        named, value=_WITHOUT_MODEL, label=t("ui_samples.provider"), filterable=False
+        offered, value=WITHOUT_MODEL, label=t("ui_samples.provider"), filterable=False
     )
     about = html("", elem_id="provider-about")
     with gr.Row(visible=False, elem_classes="ca-model-row", equal_height=False) as asked:
@@ -108,7 +100,7 @@ def _draw_generation(screen: Screen) -> None:
 
     def fill(project: Project) -> list[Any]:
         last = _last(project)
-        name = last.get("provider", _WITHOUT_MODEL)
+        name = last.get("provider", WITHOUT_MODEL)
         return [name, *_widgets(project, name), *form.shown(last)]
 
     def choose(project: Project, name: str) -> list[Any]:
@@ -118,28 +110,20 @@ def _draw_generation(screen: Screen) -> None:
         return gr.Dropdown(choices=_installed(), value=now)
 
     def show_models(project: Project, name: str, address: str) -> str:
-        # Asked anew with each click, so each makes a difference.
-        return render(
-            "samples_models_place", provider=name, address=address, field="samples-model",
-            button="find-models", asked=time.time_ns(),
-        )  # fmt: skip
+        return sample_model.models_to_choose(
+            name, address, field="samples-model", button="find-models"
+        )
 
     def options_of(name: str, model: str | None, given: tuple[Any, ...]) -> dict[str, Any]:
         wished = {**form.values(given), "model": _typed(name, model)}
-        _check(name, wished["model"])
+        sample_model.check(name, wished["model"])
         return wished
 
     def begin(project: Project, name: str, model: str | None, *given: Any) -> str:
         if not journey.look(project).documents:
             raise UserError("ui_samples.no_documents")
-        wished = options_of(name, model, given)
-        host = privacy.destination(name, wished["base_url"])
-        if host and not privacy.consented(project, host):
-            # Said where the button is; the run itself would refuse as well.
-            return render("consent", provider=name, host=host, agreed=None)
-        with _starting:
-            runner.start(project, "samples", requests.samples(name, wished))
-        return ""
+        request = requests.samples(name, options_of(name, model, given))
+        return sample_model.begin(project, "samples", name, request)
 
     def trial(project: Project, name: str, model: str | None, *given: Any) -> str:
         try:
@@ -173,14 +157,9 @@ def _draw_generation(screen: Screen) -> None:
         screen.on(button.click, do, [provider, model, *form.widgets], [tried])
 
 
-def _named(name: str) -> str:
-    key = f"ui_samples.provider_{name}"
-    return t(key) if known(key) else name
-
-
 def _widgets(project: Project, name: str) -> list[Any]:
     """What the form shows for a provider: about it, and only what it has a use for."""
-    asks = name != _WITHOUT_MODEL
+    asks = name != WITHOUT_MODEL
     ollama = name == "ollama"
     models = _installed() if ollama else []
     return [
@@ -212,22 +191,8 @@ def _first(models: list[tuple[str, str]]) -> str | None:
 
 
 def _last(project: Project, provider: str | None = None) -> dict[str, Any]:
-    """What was asked for last, of this provider or of any; empty before the first time."""
-    for run in reversed(all_runs(project)):
-        if run.task == "samples":
-            options: dict[str, Any] = run.request()["options"]
-            if provider in (None, options["provider"]):
-                return options
-    return {}
+    return sample_model.last_options(project, "samples", provider)
 
 
 def _typed(name: str, model: str | None) -> str:
-    return "" if name == _WITHOUT_MODEL else (model or "").strip()
-
-
-def _check(name: str, model: str) -> None:
-    """What a run would find out only after it has started."""
-    if name != _WITHOUT_MODEL and not model:
-        raise UserError("ui_samples.no_model")
-    if providers.find(name).needs_key and secrets.find(name) is None:
-        raise UserError("ui_samples.no_key", provider=_named(name))
+    return "" if name == WITHOUT_MODEL else (model or "").strip()
