@@ -114,7 +114,8 @@ def test_what_cannot_be_saved_stays_as_it_was_typed_also_after_a_reload(
     page.get_by_text("Not saved. What was typed is still here").wait_for()
     page.get_by_role("alert").get_by_text("A sample needs a question and an answer.").wait_for()
     page.get_by_label("Answer").last.fill("Typed before the page was loaded anew.")
-    # On a slow machine the table is there before the first view of the page has gone.
+    # On a slow machine the table is there before the first view of the page has gone, and what was
+    # hidden behind that is not drawn at once.
     slow = page.context.new_cdp_session(page)
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 12})
     page.reload()

@@ -36,7 +36,7 @@ PAGE = 50
 
 RESUMABLE = ("paused", "interrupted", "failed")
 
-# Two windows that ask at the same moment must not start two runs, or write one file twice.
+# What waits is looked up and begun in one go, should two windows ask at the same moment.
 _starting = threading.Lock()
 
 
@@ -119,8 +119,7 @@ def todo(project: Here) -> str:
 @router.post("/embed")
 def embed(project: Here) -> Response:
     """Begin to turn the chunks into vectors, or go on with it."""
-    with _starting:
-        runner.start(project, "embed", requests.embedding(project))
+    runner.start(project, "embed", requests.embedding(project))
     return _changed()
 
 

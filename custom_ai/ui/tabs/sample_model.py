@@ -1,6 +1,5 @@
 """Training data: what the forms share that have a model write samples, or judge them."""
 
-import threading
 import time
 from typing import Any
 
@@ -16,8 +15,6 @@ from custom_ai.ui.render import render
 
 # Cuts its questions out of the text: there is no model to choose, and nothing to ask.
 WITHOUT_MODEL = "extractive"
-# Two windows that ask at the same moment must not start two runs.
-_starting = threading.Lock()
 
 
 def named(provider: str) -> str:
@@ -60,6 +57,5 @@ def begin(project: Project, task: str, provider: str, request: dict[str, Any]) -
     if host and not privacy.consented(project, host):
         # Said where the button is; the run itself would refuse as well.
         return render("consent", provider=provider, host=host, agreed=None)
-    with _starting:
-        runner.start(project, task, request)
+    runner.start(project, task, request)
     return ""
